@@ -1,0 +1,82 @@
+"""The one table: what each class of error looks like over HTTP."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from cosmos_handler import errors
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Row:
+    """status: HTTP's; type: the word in `error.type`; tell: whether the message is meant for the client."""
+
+    status: int
+    type: str
+    tell: bool = True
+
+
+TABLE: Mapping[type[errors.CosmosError], Row] = {
+    errors.InvalidBody: Row(400, "invalid_body"),
+    errors.InvalidField: Row(400, "invalid_field"),
+    errors.UnknownModel: Row(400, "unknown_model"),
+    errors.MediaError: Row(400, "invalid_media"),
+    errors.TooLarge: Row(413, "too_large"),
+    errors.UnsupportedMediaType: Row(415, "unsupported_media_type"),
+    errors.NotAcceptable: Row(406, "not_acceptable"),
+    errors.NotLocated: Row(503, "loading"),
+    errors.BacklogFull: Row(429, "backlog_full"),
+    errors.Stopping: Row(503, "stopping"),
+    errors.JobCancelled: Row(499, "cancelled"),
+    errors.OutOfMemory: Row(507, "out_of_memory"),
+    errors.JobFailed: Row(500, "job_failed"),
+    errors.WorkerDied: Row(500, "worker_died"),
+    errors.DecoderFailed: Row(500, "decoder_failed"),
+    # These end the server at its start. Should one ever reach a request, its text is for the deployer's eyes only.
+    errors.SettingsError: Row(500, "setup", tell=False),
+    errors.CheckpointError: Row(500, "setup", tell=False),
+    errors.DoesNotFit: Row(500, "setup", tell=False),
+    errors.WorkerFailed: Row(500, "setup", tell=False),
+}
+
+
+def body_of(error: errors.CosmosError, *, job_id: str | None = None) -> dict[str, Any]:
+    """The error object, useful part first: SageMaker passes on 2,048 characters."""
+    row = TABLE[type(error)]
+    body: dict[str, Any] = {"type": row.type, "message": str(error) if row.tell else "the server is not set up"}
+    for name in ("field", "allowed"):
+        value = getattr(error, name, None)
+        if value is not None:
+            body[name] = value
+    if job_id is not None:
+        body["job_id"] = job_id
+    return {"error": body}
+
+
+def response_for(error: errors.CosmosError, *, job_id: str | None = None) -> JSONResponse:
+    """The answer that an error becomes."""
+    headers = {"X-Cosmos-Job-Id": job_id} if job_id else {}
+    if isinstance(error, errors.Unavailable):
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    return JSONResponse(body_of(error, job_id=job_id), status_code=TABLE[type(error)].status, headers=headers)
+
+
+async def handle_cosmos_error(request: Request, error: Exception) -> Response:
+    """Starlette's handler for the tree."""
+    if not isinstance(error, errors.CosmosError):
+        raise error
+    return response_for(error)
+
+
+async def handle_unexpected(request: Request, error: Exception) -> Response:
+    """The app's last handler: a fault of ours, told without its text."""
+    log.error("unexpected fault at %s", request.url.path, exc_info=error)
+    return JSONResponse(
+        {"error": {"type": "internal", "message": "an internal fault; the log has it"}}, status_code=500
+    )

@@ -1,0 +1,76 @@
+"""From a finished job to a body: raw file, JSON, or the last event of a stream."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from cosmos_handler.engine.job import Job
+from cosmos_handler.messages import Done, TextOutput, VideoOutput
+
+# SageMaker's asynchronous endpoints fail when all headers together pass 4,096 bytes.
+_MAX_RESULT_HEADER_BYTES = 2048
+
+
+def facts(job: Job, done: Done) -> dict[str, Any]:
+    """What every answer carries, whatever its form."""
+    report = done.report
+    carried: dict[str, Any] = {
+        "job_id": job.id,
+        "model": report.model,
+        "revision": report.revision,
+        "seed": report.seed,
+        "plan": report.plan,
+        "stage_seconds": {stage: round(seconds, 4) for stage, seconds in report.stage_seconds.items()},
+        "device": report.device,
+        "peak_device_bytes": report.peak_device_bytes,
+        "guardrails": {verdict.check: verdict.state for verdict in report.guardrails},
+    }
+    if job.name is not None:
+        carried["name"] = job.name
+    if isinstance(done.output, VideoOutput):
+        video = done.output
+        carried |= {
+            "num_output_frames": video.num_frames,
+            "num_frames_generated": video.num_frames_generated,
+            "height": video.height,
+            "width": video.width,
+            "fps": video.fps,
+        }
+    return carried
+
+
+def headers(job: Job, done: Done) -> dict[str, str]:
+    """The same for a binary answer: the job id, and the facts as one line of JSON."""
+    result = json.dumps(facts(job, done), separators=(",", ":"))  # ASCII only, as headers must be
+    if len(result) > _MAX_RESULT_HEADER_BYTES:
+        raise AssertionError(f"X-Cosmos-Result has {len(result)} bytes: this is a bug")
+    return {"X-Cosmos-Job-Id": job.id, "X-Cosmos-Result": result}
+
+
+def as_json(job: Job, done: Done) -> dict[str, Any]:
+    """The whole answer as one JSON object; reads the file, so call it off the event loop."""
+    if isinstance(done.output, VideoOutput):
+        video = done.output
+        return {**facts(job, done), "media_type": video.media_type, "video": _base64(Path(video.path))}
+    text = done.output
+    return {
+        **facts(job, done),
+        "text": text.text,
+        "reasoning": text.reasoning,
+        "finish_reason": text.finish_reason,
+        "usage": usage(text),
+    }
+
+
+def usage(text: TextOutput) -> dict[str, int]:
+    """Token counts under OpenAI's names."""
+    return {
+        "prompt_tokens": text.prompt_tokens,
+        "completion_tokens": text.completion_tokens,
+        "total_tokens": text.prompt_tokens + text.completion_tokens,
+    }
+
+
+def _base64(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode("ascii")

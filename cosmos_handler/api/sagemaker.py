@@ -1,0 +1,96 @@
+"""SageMaker's face: `/ping` and `/invocations`."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from cosmos_handler.api.accept import choose
+from cosmos_handler.api.body import read_body
+from cosmos_handler.api.errors import response_for
+from cosmos_handler.api.openai import chat_chunks, chat_completion
+from cosmos_handler.api.render import as_json, headers
+from cosmos_handler.api.stream import JobStream, job_events
+from cosmos_handler.engine.engine import Engine
+from cosmos_handler.engine.inputs import Encoding
+from cosmos_handler.engine.job import Job
+from cosmos_handler.errors import CosmosError, JobCancelled
+from cosmos_handler.messages import Done, VideoOutput
+from cosmos_handler.schemas.generation import GenerationRequest
+from cosmos_handler.schemas.invocation import Invocation, parse
+from cosmos_handler.schemas.reasoning import ChatRequest
+
+_JSON, _STREAM, _MP4, _NPZ = "application/json", "text/event-stream", "video/mp4", "application/x-npz"
+
+
+def sagemaker_router(engine: Engine, *, max_body_bytes: int) -> APIRouter:
+    """The routes that the platform forwards."""
+    router = APIRouter()
+
+    # The contract says GET in one place and POST in another; both are answered.
+    @router.api_route("/ping", methods=["GET", "POST"])
+    async def ping() -> Response:
+        ready = engine.is_ready
+        return JSONResponse({"status": "ready" if ready else "loading"}, status_code=200 if ready else 503)
+
+    @router.post("/invocations")
+    async def invocations(request: Request) -> Response:
+        body, uploads, strict = await read_body(request, max_body_bytes)
+        invocation = parse(body, purpose_of_model=engine.purposes(), uploads=uploads, strict=strict)
+        media_type = _media_type(request, invocation)
+        async with AsyncExitStack() as stack:
+            encoding: Encoding = "npz" if media_type == _NPZ else "mp4"
+            job = await stack.enter_async_context(engine.submit(invocation, encoding))
+            if media_type == _STREAM:
+                chunks = chat_chunks if isinstance(invocation.request, ChatRequest) else job_events
+                return JobStream(chunks(job, job.listen()), job_context=stack.pop_all(), job_id=job.id)
+            whole = chat_completion if isinstance(invocation.request, ChatRequest) else as_json
+            return await _answer(request, job, whole)
+
+    return router
+
+
+def _media_type(request: Request, invocation: Invocation) -> str:
+    asked = invocation.request
+    if isinstance(asked, ChatRequest) and asked.stream:
+        return _STREAM
+    offered = (_JSON, _MP4, _NPZ, _STREAM) if isinstance(asked, GenerationRequest) else (_JSON, _STREAM)
+    return choose(request.headers.get("accept"), offered)
+
+
+async def _answer(request: Request, job: Job, whole: Callable[[Job, Done], dict[str, Any]]) -> Response:
+    try:
+        await _ended_or_gone(request, job)
+        done = await job.result()
+    except CosmosError as error:
+        return response_for(error, job_id=job.id)
+    if isinstance(done.output, VideoOutput) and _wants_file(request):
+        data = await asyncio.to_thread(Path(done.output.path).read_bytes)
+        return Response(data, media_type=done.output.media_type, headers=headers(job, done))
+    return JSONResponse(await asyncio.to_thread(whole, job, done), headers={"X-Cosmos-Job-Id": job.id})
+
+
+def _wants_file(request: Request) -> bool:
+    return choose(request.headers.get("accept"), (_JSON, _MP4, _NPZ)) != _JSON
+
+
+async def _ended_or_gone(request: Request, job: Job) -> None:
+    """Wait for the end of the job; raises JobCancelled when the caller hangs up first."""
+    ending = asyncio.ensure_future(job.ended())
+    leaving = asyncio.ensure_future(_hung_up(request))
+    try:
+        await asyncio.wait({ending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ending.cancel()
+        leaving.cancel()
+    if not job.state.is_terminal:
+        raise JobCancelled("the caller hung up")
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

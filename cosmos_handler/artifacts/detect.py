@@ -1,0 +1,53 @@
+"""Says what one folder is: a complete checkpoint of a served family, or a CheckpointError with all that is wrong."""
+
+from pathlib import Path
+
+from cosmos_handler.artifacts import generator, reasoner
+from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.artifacts.inspection import Inspection
+from cosmos_handler.artifacts.known import SUPPORTED, recognise_deeply
+from cosmos_handler.artifacts.revision import files_revision
+from cosmos_handler.errors import CheckpointError
+
+
+def detect(folder: Path, *, name: str, aliases: tuple[str, ...] = (), revision: str | None = None) -> Checkpoint:
+    """The checkpoint in a folder; only headers of the weights are read.
+
+    revision: the commit on the hub, where it is known.
+    Raises CheckpointError when the folder holds none, one that is not served, or one that is not whole; the message
+    then lists every fault.
+    """
+    try:
+        return _detect(folder, name=name, aliases=aliases, revision=revision)
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be read: {error.strerror or error}") from error
+
+
+def _detect(folder: Path, *, name: str, aliases: tuple[str, ...], revision: str | None) -> Checkpoint:
+    recognised = recognise_deeply(folder)
+    if recognised.kind == "nothing":
+        raise CheckpointError(f"{folder} is not a Cosmos checkpoint: looked for {SUPPORTED}")
+    if recognised.family is None:
+        raise CheckpointError(f"{folder} {recognised.reason}")
+    look = Inspection(folder)
+    generation, context_tokens = None, None
+    if recognised.family == "predict2.5":
+        title, tasks, folders = "Cosmos Predict2.5", generator.TASKS, generator.FOLDERS
+        parts, generation = generator.examine(look)
+    else:
+        title, tasks, folders = "Cosmos Reason2", reasoner.TASKS, reasoner.FOLDERS
+        parts, context_tokens = reasoner.examine(look)
+    if look.faults:
+        faults = "".join(f"\n  - {fault}" for fault in look.faults)
+        raise CheckpointError(f"{folder} is not a complete {title} checkpoint:{faults}")
+    return Checkpoint(
+        name=name,
+        aliases=aliases,
+        path=str(folder.resolve()),
+        family=recognised.family,
+        tasks=tasks,
+        revision=revision or files_revision(look, folders),
+        parts=parts,
+        generation=generation,
+        context_tokens=context_tokens,
+    )

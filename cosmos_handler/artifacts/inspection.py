@@ -1,0 +1,78 @@
+"""Looks into the folder of one checkpoint and gathers everything that is wrong with it, instead of the first thing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cosmos_handler.artifacts.safetensors_header import Header, read_header
+from cosmos_handler.errors import CheckpointError
+
+
+def read_object(path: Path, *, shown_as: str) -> dict[str, Any]:
+    """The JSON object in a file. shown_as: what the file is called in errors. Raises CheckpointError."""
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{shown_as} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError):
+        raise CheckpointError(f"{shown_as} is not valid JSON") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{shown_as} is not a JSON object")
+    return value
+
+
+class Inspection:
+    """One checkpoint folder under examination. Names of files are relative to it, with slashes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.faults: list[str] = []
+        self.headers: dict[str, bytes] = {}  # of every weight file that was read, for the revision
+
+    def fault(self, sentence: str) -> None:
+        """Notes something that is wrong, once."""
+        if sentence not in self.faults:
+            self.faults.append(sentence)
+
+    def has(self, file: str) -> bool:
+        """Whether there is such a file (a dangling link is none)."""
+        return (self.folder / file).is_file()
+
+    def require(self, file: str) -> bool:
+        """Whether there is such a file; its absence is a fault."""
+        if self.has(file):
+            return True
+        self.fault(f"{file} is missing")
+        return False
+
+    def json_object(self, file: str) -> dict[str, Any] | None:
+        """The JSON object in a file that must be there; None, and a fault noted, where it is not or is not one."""
+        if not self.require(file):
+            return None
+        try:
+            return read_object(self.folder / file, shown_as=file)
+        except CheckpointError as error:
+            self.fault(str(error))
+            return None
+
+    def header(self, file: str) -> Header | None:
+        """The header of a weight file that must be there; None, and a fault noted, where it is not or is not whole."""
+        if not self.require(file):
+            return None
+        try:
+            header = read_header(self.folder / file, shown_as=file)
+        except CheckpointError as error:
+            self.fault(str(error))
+            return None
+        self.headers[file] = header.raw
+        return header
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files lying directly in a folder of the checkpoint, sorted; none where it is missing."""
+        place = self.folder / folder
+        return sorted(entry.name for entry in place.iterdir() if entry.is_file()) if place.is_dir() else []
+
+
+def joined(folder: str, file: str) -> str:
+    """A file's name relative to the checkpoint, from the folder of a part ("." for the checkpoint itself)."""
+    return file if folder == "." else f"{folder}/{file}"

@@ -1,0 +1,136 @@
+"""Which Cosmos models there are, by the marks their files bear; which of them are served, and words for the others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cosmos_handler.artifacts.checkpoint import Family
+from cosmos_handler.artifacts.inspection import read_object
+
+SUPPORTED = (
+    "Cosmos Predict2.5 in diffusers form (model_index.json naming Cosmos2_5_PredictBasePipeline) "
+    "and Cosmos Reason2 in transformers form (config.json with model_type qwen3_vl), both with safetensors weights"
+)
+
+PREDICT25_PIPELINE = "Cosmos2_5_PredictBasePipeline"
+_REASON2_TYPE, _REASON2_CLASS = "qwen3_vl", "Qwen3VLForConditionalGeneration"
+
+_OTHER_PIPELINES: Mapping[str, str] = {
+    "CosmosTextToWorldPipeline": "Cosmos 1.0 or Predict1 Text2World",
+    "CosmosVideoToWorldPipeline": "Cosmos 1.0 or Predict1 Video2World",
+    "Cosmos2TextToImagePipeline": "Cosmos Predict2 Text2Image",
+    "Cosmos2VideoToWorldPipeline": "Cosmos Predict2 Video2World",
+    "Cosmos2_5_TransferPipeline": "Cosmos Transfer2.5",
+    "Cosmos3OmniPipeline": "Cosmos 3",
+    "Cosmos3OmniDiffusersPipeline": "Cosmos 3",
+}
+_OTHER_TYPES: Mapping[str, str] = {
+    "qwen2_5_vl": "Cosmos Reason1 (or another Qwen2.5-VL)",
+    "cosmos3_omni": "Cosmos 3",
+    "cosmos3_edge": "Cosmos 3 Edge",
+}
+_NATIVE_SUFFIXES = (".pt", ".pth", ".jit")  # what NVIDIA's own repositories hold beside or instead of the library forms
+_PIPELINE_FOLDERS = ("text_encoder", "transformer", "vae")
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What a folder looks like from its marks alone.
+
+    kind: "supported" (family says which), "unsupported" (a Cosmos model that is not served), "broken" (pieces of a
+        model), "stranger" (a model, but none of Cosmos) or "nothing".
+    reason: for all but "supported" and "nothing", a sentence without its subject, such as "is Cosmos 3, which …".
+    """
+
+    kind: Literal["supported", "unsupported", "broken", "stranger", "nothing"]
+    family: Family | None = None
+    reason: str = ""
+
+
+def recognise(folder: Path) -> Recognised:
+    """What lies directly in a folder. Raises CheckpointError where a mark is there but cannot be read."""
+    if (folder / "model_index.json").is_file():
+        return _by_pipeline(_text(folder / "model_index.json", "_class_name"), "model_index.json")
+    if (folder / "modular_model_index.json").is_file():
+        return _by_pipeline(_text(folder / "modular_model_index.json", "_class_name"), "modular_model_index.json")
+    native = native_files(folder)
+    if (folder / "config.json").is_file():
+        by_type = _by_type(folder / "config.json")
+        return by_type if by_type.kind != "stranger" or not native else _native(native)
+    if sum((folder / part / "config.json").is_file() for part in _PIPELINE_FOLDERS) > 1:
+        return Recognised("broken", reason="has the parts of a diffusers pipeline, but its model_index.json is missing")
+    if native:
+        return _native(native)
+    weights = sorted(entry.name for entry in folder.glob("*.safetensors"))
+    if weights:
+        return Recognised("broken", reason=f"has weights ({weights[0]}), but neither model_index.json nor config.json")
+    return Recognised("nothing")
+
+
+def recognise_deeply(folder: Path) -> Recognised:
+    """Like recognise, but notices NVIDIA's own layouts too, whose weights lie up to two folders further down."""
+    recognised = recognise(folder)
+    if recognised.kind == "nothing":
+        native = native_files(folder, depth=2)
+        if native:
+            return _native(native)
+    return recognised
+
+
+def native_files(folder: Path, *, depth: int = 0) -> list[str]:
+    """Weights in NVIDIA's own forms: names relative to the folder. depth: how many folders further down to look."""
+    found = []
+    for level in range(depth + 1):
+        for path in folder.glob("*/" * level + "*"):
+            if path.suffix in _NATIVE_SUFFIXES and path.is_file():
+                found.append(path.relative_to(folder).as_posix())
+    return sorted(found)
+
+
+def _by_pipeline(class_name: str, mark: str) -> Recognised:
+    if class_name == PREDICT25_PIPELINE and mark == "model_index.json":
+        return Recognised("supported", "predict2.5")
+    if class_name in _OTHER_PIPELINES:
+        return _unsupported(_OTHER_PIPELINES[class_name])
+    if class_name.startswith("Cosmos3"):
+        return _unsupported("Cosmos 3")
+    if "cosmos" in class_name.lower():
+        return _unsupported(f"a Cosmos model of the class {class_name}")
+    return Recognised(
+        "stranger",
+        reason=f"is not a Cosmos checkpoint: {mark} names {class_name or 'no pipeline'}; served are {SUPPORTED}",
+    )
+
+
+def _by_type(config: Path) -> Recognised:
+    content = read_object(config, shown_as=str(config))
+    model_type = content.get("model_type")
+    architectures = content.get("architectures")
+    classes = [item for item in architectures if isinstance(item, str)] if isinstance(architectures, list) else []
+    if model_type == _REASON2_TYPE or (model_type is None and _REASON2_CLASS in classes):
+        return Recognised("supported", "reason2")
+    if isinstance(model_type, str) and model_type in _OTHER_TYPES:
+        return _unsupported(_OTHER_TYPES[model_type])
+    named = [name for name in (model_type, *classes) if isinstance(name, str)]
+    for name in named:
+        if "cosmos" in name.lower():
+            return _unsupported(f"a Cosmos model of the type {name}")
+    shown = " ".join(named) or "no model_type"
+    return Recognised(
+        "stranger", reason=f"is not a Cosmos checkpoint: config.json names {shown}; served are {SUPPORTED}"
+    )
+
+
+def _native(files: list[str]) -> Recognised:
+    shown = ", ".join(files[:3]) + (", …" if len(files) > 3 else "")
+    return _unsupported(f"a model in NVIDIA's own form ({shown})")
+
+
+def _unsupported(model: str) -> Recognised:
+    return Recognised("unsupported", reason=f"is {model}, which is not supported yet; served are {SUPPORTED}")
+
+
+def _text(file: Path, key: str) -> str:
+    value = read_object(file, shown_as=str(file)).get(key)
+    return value if isinstance(value, str) else ""

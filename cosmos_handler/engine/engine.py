@@ -1,0 +1,185 @@
+"""The engine: everything that the faces may call, and nothing of HTTP."""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+
+from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.artifacts.discover import discover
+from cosmos_handler.artifacts.locate import ModelSource, locate
+from cosmos_handler.engine.backlog import Backlog, Permit
+from cosmos_handler.engine.inputs import Encoding, Inbox, build_task, inference_type
+from cosmos_handler.engine.job import Job, new_job_id
+from cosmos_handler.engine.pool import Pool
+from cosmos_handler.errors import NotLocated, SetupError, Stopping, UnknownModel, WorkerFailed
+from cosmos_handler.media.limits import MediaLimits
+from cosmos_handler.schemas.generation import GenerationRequest
+from cosmos_handler.schemas.invocation import Invocation, Purpose
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What the engine is told once. work_dir: jobs keep their files in a folder of their own under it."""
+
+    source: ModelSource
+    media_limits: MediaLimits
+    work_dir: Path
+
+
+class Engine:
+    """Jobs in, results out. One for the life of the server."""
+
+    def __init__(self, options: EngineOptions, *, backlog: Backlog, pool: Pool, on_failure: Callable[[], None]) -> None:
+        self._options = options
+        self._backlog = backlog
+        self._pool = pool
+        self._on_failure = on_failure
+        self._life: asyncio.Task[None] | None = None
+        self._kept: set[asyncio.Task[None]] = set()
+        self._checkpoints: tuple[Checkpoint, ...] | None = None
+        self._stopping = False
+        self.failure: SetupError | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether weights are loaded and a job sent now would run."""
+        return self._pool.is_ready and not self._stopping
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """The models of this server. Raises NotLocated while they are being fetched."""
+        if self._checkpoints is None:
+            raise NotLocated("the model files are still being fetched", retry_after_seconds=10)
+        return self._checkpoints
+
+    def purposes(self) -> dict[str | None, Purpose | None]:
+        """What each model is for, by name and alias; under None what a request without a model must mean."""
+        purposes: dict[str | None, Purpose | None] = {}
+        for checkpoint in self.checkpoints:
+            for name in (checkpoint.name, *checkpoint.aliases):
+                purposes[name] = "reasoning" if "reasoner" in checkpoint.tasks else "generation"
+        kinds = set(purposes.values())
+        purposes[None] = kinds.pop() if len(kinds) == 1 else None
+        return purposes
+
+    def start(self) -> None:
+        """Begin to find and load the models; returns at once."""
+        self._life = asyncio.create_task(self._live())
+        self._life.add_done_callback(self._life_ended)
+
+    def stop_accepting(self) -> None:
+        """Refuse new jobs and turn those away that have not begun; the running ones go on."""
+        self._stopping = True
+        for job in self._backlog.drain():
+            job.fail(Stopping("the server is shutting down", retry_after_seconds=30))
+
+    async def close(self) -> None:
+        """End everything that still runs."""
+        self.stop_accepting()
+        await self._pool.shut_down()
+        if self._life is not None:
+            self._life.cancel()
+            await asyncio.wait({self._life})
+        if self._kept:
+            await asyncio.wait(self._kept)
+
+    @contextlib.asynccontextmanager
+    async def submit(self, invocation: Invocation, encoding: Encoding) -> AsyncIterator[Job]:
+        """A job for a request; leaving the block before it has ended cancels it.
+
+        Raises RequestError before any weight moves, and Unavailable when there is no place.
+        """
+        if self._stopping:
+            raise Stopping("the server is shutting down", retry_after_seconds=30)
+        checkpoint = self._choose(invocation)
+        permit = self._backlog.acquire()
+        left = asyncio.Event()
+        folder: Path | None = None
+        try:
+            job_id = new_job_id()
+            folder = Path(mkdtemp(prefix=f"{job_id}-", dir=self._options.work_dir))
+            task = await build_task(
+                invocation, checkpoint, Inbox.of(invocation, folder, self._options.media_limits), encoding
+            )
+        except BaseException:
+            permit.close()
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        job = Job(
+            job_id, model=checkpoint.name, task=task, folder=folder, name=getattr(invocation.request, "name", None)
+        )
+        self._keep(_retire(job, permit, left))
+        self._backlog.put(job)
+        log.info("job %s accepted for %s: %s", job.id, checkpoint.name, task.kind)
+        try:
+            yield job
+        finally:
+            left.set()
+            if not job.state.is_terminal:
+                # On its own, because the one who leaves may be in the middle of being cancelled himself.
+                self._keep(self._pool.cancel(job))
+
+    def _choose(self, invocation: Invocation) -> Checkpoint:
+        request = invocation.request
+        task = inference_type(invocation, request) if isinstance(request, GenerationRequest) else "reasoner"
+        able = [checkpoint for checkpoint in self.checkpoints if task in checkpoint.tasks]
+        everything = "; ".join(f"{each.name}: {', '.join(each.tasks)}" for each in self.checkpoints)
+        if request.model:
+            named = [each for each in self.checkpoints if request.model in (each.name, *each.aliases)]
+            if not named:
+                raise UnknownModel("model", f"there is no model {request.model!r}", allowed=everything)
+            if named[0] not in able:
+                raise UnknownModel("model", f"{named[0].name} cannot do {task}", allowed=", ".join(named[0].tasks))
+            return named[0]
+        if not able:
+            raise UnknownModel("inference_type", f"no model here can do {task}", allowed=everything)
+        if len(able) > 1:
+            names = ", ".join(each.name for each in able)
+            raise UnknownModel("model", f"is needed, because several models can do {task}", allowed=names)
+        return able[0]
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._kept.add(task)
+        task.add_done_callback(self._kept.discard)
+
+    async def _live(self) -> None:
+        located = await asyncio.to_thread(locate, self._options.source)
+        self._checkpoints = await asyncio.to_thread(
+            discover, located.folder, revision=located.revision, name=located.name, aliases=located.aliases
+        )
+        for checkpoint in self._checkpoints:
+            gib = sum(part.size_bytes for part in checkpoint.parts) / 2**30
+            log.info("found %s (%s, %.2f GiB) in %s", checkpoint.name, checkpoint.family, gib, checkpoint.path)
+        await self._pool.run(self._checkpoints)
+
+    def _life_ended(self, life: asyncio.Task[None]) -> None:
+        error = None if life.cancelled() else life.exception()
+        if error is None:
+            return
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if isinstance(error, SetupError):
+            self.failure = error
+            log.critical("cannot serve: %s", error)
+        else:
+            self.failure = WorkerFailed("a fault of the server itself; the log above has it")
+            log.critical("cannot serve", exc_info=error)
+        self.stop_accepting()
+        self._on_failure()
+
+
+async def _retire(job: Job, permit: Permit, left: asyncio.Event) -> None:
+    """Give the permit back when the job has ended, and its folder when its caller has read it."""
+    await job.ended()
+    permit.close()
+    await left.wait()
+    await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)

@@ -1,0 +1,149 @@
+"""One job as a state machine: terminal is terminal, and whoever waits is registered before anything is sent."""
+
+import asyncio
+import enum
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from secrets import token_hex
+
+from cosmos_handler.errors import CosmosError, JobCancelled
+from cosmos_handler.messages import Done, Progress, Run, Task, Token
+
+
+class State(enum.Enum):
+    """Where a job stands; the last three are terminal."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing can follow."""
+        return self in (State.COMPLETED, State.FAILED, State.CANCELLED)
+
+
+Event = Progress | Token
+
+
+def new_job_id() -> str:
+    """Sortable by time, unguessable in its second half."""
+    return f"job-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{token_hex(6)}"
+
+
+class Job:
+    """One accepted piece of work. Its setters return whether they had an effect: after the end none has."""
+
+    def __init__(self, job_id: str, *, model: str, task: Task, folder: Path, name: str | None = None) -> None:
+        self.id = job_id
+        self.model = model
+        self.task = task
+        self.folder = folder
+        self.name = name
+        self.state = State.QUEUED
+        self.cancel_requested = False
+        self.progress: Progress | None = None
+        self._done: Done | None = None
+        self._error: CosmosError | None = None
+        self._ended = asyncio.Event()
+        self._listeners: list[asyncio.Queue[Event | None]] = []
+
+    def message(self) -> Run:
+        """What the model process is told."""
+        return Run(job_id=self.id, model=self.model, task=self.task, folder=str(self.folder))
+
+    def start(self) -> bool:
+        """A model process takes it."""
+        if self.state is not State.QUEUED:
+            return False
+        self.state = State.RUNNING
+        return True
+
+    def report(self, event: Event) -> bool:
+        """A step or a token came."""
+        if self.state is not State.RUNNING:
+            return False
+        if isinstance(event, Progress):
+            self.progress = event
+        for listener in self._listeners:
+            listener.put_nowait(event)
+        return True
+
+    def complete(self, done: Done) -> bool:
+        """The result is there."""
+        self._done = done if not self.state.is_terminal else self._done
+        return self._end(State.COMPLETED)
+
+    def fail(self, error: CosmosError) -> bool:
+        """It cannot be done."""
+        self._error = error if not self.state.is_terminal else self._error
+        return self._end(State.FAILED)
+
+    def cancel(self) -> bool:
+        """It has stopped because somebody wanted that."""
+        if not self.state.is_terminal:
+            self._error = JobCancelled(f"job {self.id} was cancelled")
+        return self._end(State.CANCELLED)
+
+    def _end(self, state: State) -> bool:
+        if self.state.is_terminal:
+            return False
+        self.state = state
+        self._ended.set()
+        for listener in self._listeners:
+            listener.put_nowait(None)
+        return True
+
+    async def ended(self) -> None:
+        """Wait for a terminal state, whichever it is."""
+        await self._ended.wait()
+
+    async def result(self) -> Done:
+        """Wait for the end; raises what the job failed with."""
+        await self._ended.wait()
+        if self._error is not None:
+            raise self._error
+        if self._done is None:
+            raise AssertionError(f"job {self.id} ended as {self.state} without a result: this is a bug")
+        return self._done
+
+    def listen(self) -> "Listener":
+        """Steps and tokens from this moment on; called before anything is awaited, it misses none."""
+        listener = Listener(self)
+        if self.state.is_terminal:
+            listener.queue.put_nowait(None)
+        else:
+            self._listeners.append(listener.queue)
+        return listener
+
+    def stop_listening(self, listener: "Listener") -> None:
+        """The listener is no longer read."""
+        if listener.queue in self._listeners:
+            self._listeners.remove(listener.queue)
+
+
+class Listener:
+    """A reader of one job's steps and tokens."""
+
+    def __init__(self, job: Job) -> None:
+        self.queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._job = job
+
+    async def events(self, *, heartbeat_seconds: float) -> AsyncIterator[Event | None]:
+        """Every event until the end of the job, and None whenever nothing has come for that long."""
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(heartbeat_seconds):
+                        event = await self.queue.get()
+                except TimeoutError:
+                    yield None
+                    continue
+                if event is None:
+                    return
+                yield event
+        finally:
+            self._job.stop_listening(self)

@@ -1,0 +1,204 @@
+"""One model process per GPU group: kept up, fed from the backlog, and its job failed the moment it dies."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.engine.backlog import Backlog
+from cosmos_handler.engine.child import WORKER, Child, Message
+from cosmos_handler.engine.job import Job
+from cosmos_handler.errors import CosmosError, InvalidField, JobFailed, OutOfMemory, WorkerDied, WorkerFailed
+from cosmos_handler.messages import (
+    Cancel,
+    Cancelled,
+    Done,
+    Failed,
+    Fatal,
+    Loading,
+    Progress,
+    Ready,
+    Setup,
+    Shutdown,
+    Token,
+)
+
+log = logging.getLogger(__name__)
+
+# A process that dies this often in a row before it is ready will not come up the next time either.
+_MAX_FAILED_STARTS = 3
+_SHUTDOWN_SECONDS = 3.0
+
+
+@dataclass
+class Group:
+    """The devices of one model process, and what it is doing. devices: ("cpu",) or indices of GPUs."""
+
+    devices: tuple[str, ...]
+    child: Child | None = None
+    ready: bool = False
+    job: Job | None = None
+
+    @property
+    def device(self) -> str:
+        """The kind of device, in torch's word."""
+        return "cpu" if self.devices == ("cpu",) else "cuda"
+
+    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
+        """The process sees its own devices only."""
+        return {**base, "CUDA_VISIBLE_DEVICES": "" if self.device == "cpu" else ",".join(self.devices)}
+
+
+class Pool:
+    """All groups. `run` lives as long as the server does."""
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        backlog: Backlog,
+        *,
+        environment: Mapping[str, str],
+        cpu_threads: int | None,
+        command: tuple[str, ...] = WORKER,
+        restart_delay: Callable[[int], float] = lambda failures: 0.5 * 2**failures,
+    ) -> None:
+        self.groups = tuple(groups)
+        self._backlog = backlog
+        self._environment = environment
+        self._cpu_threads = cpu_threads
+        self._command = command
+        self._restart_delay = restart_delay
+        self._closing = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a job sent now would run."""
+        return any(group.ready for group in self.groups)
+
+    async def run(self, checkpoints: tuple[Checkpoint, ...]) -> None:
+        """Keep a process up for every group, until cancelled. Raises SetupError when that is hopeless."""
+        async with asyncio.TaskGroup() as tasks:
+            for group in self.groups:
+                tasks.create_task(self._tend(group, checkpoints))
+
+    async def cancel(self, job: Job) -> None:
+        """Stop a job: at once when it waits, at its next step when it runs. Harmless when it has ended."""
+        job.cancel_requested = True
+        if self._backlog.withdraw(job):
+            job.cancel()
+            log.info("job %s cancelled while it waited", job.id)
+            return
+        for group in self.groups:
+            if group.job is job and group.child is not None:
+                await group.child.send(Cancel(job_id=job.id))
+
+    async def shut_down(self) -> None:
+        """Ask every process to end; those that do not are killed when `run` is cancelled."""
+        self._closing = True
+        children = [group.child for group in self.groups if group.child is not None]
+        for child in children:
+            await child.send(Shutdown())
+        endings = [asyncio.create_task(child.wait()) for child in children]
+        if endings:
+            _, late = await asyncio.wait(endings, timeout=_SHUTDOWN_SECONDS)
+            for child, ending in zip(children, endings, strict=True):
+                if ending in late:
+                    child.kill()
+
+    async def _tend(self, group: Group, checkpoints: tuple[Checkpoint, ...]) -> None:
+        failures = 0
+        while not self._closing:
+            child = group.child = Child(self._command, group.environment(self._environment))
+            log.info("model process %d started for %s", child.pid, ",".join(group.devices))
+            try:
+                setup = Setup(checkpoints=checkpoints, device=group.device, cpu_threads=self._cpu_threads)
+                await child.send(setup)
+                if await self._became_ready(child, group):
+                    failures = 0
+                    await self._serve(child, group)
+                else:
+                    failures += 1
+            finally:
+                group.ready, group.child = False, None
+                child.kill()
+                ending = await asyncio.shield(child.wait())
+                self._fail_job(group, ending)
+            log.log(
+                logging.INFO if self._closing else logging.ERROR, "model process %d ended with %s", child.pid, ending
+            )
+            if failures >= _MAX_FAILED_STARTS:
+                raise WorkerFailed(f"the model process ended {failures} times before it was ready, last with {ending}")
+            await asyncio.sleep(self._restart_delay(failures) if failures else 0)
+
+    async def _became_ready(self, child: Child, group: Group) -> bool:
+        while (message := await child.inbox.get()) is not None:
+            if isinstance(message, Ready):
+                log.info("model process %d is ready on %s\n%s", child.pid, message.device, message.plan)
+                group.ready = True
+                return True
+            if isinstance(message, Fatal):
+                raise WorkerFailed(message.problem)
+            if isinstance(message, Loading):
+                gib = message.size_bytes / 2**30
+                log.info("loaded %s of %s: %.2f GiB in %.1f s", message.part, message.model, gib, message.seconds)
+        return False
+
+    async def _serve(self, child: Child, group: Group) -> None:
+        feeding = asyncio.create_task(self._feed(child, group))
+        try:
+            while (message := await child.inbox.get()) is not None:
+                _apply(message, group)
+        finally:
+            feeding.cancel()
+            await asyncio.wait({feeding})
+
+    async def _feed(self, child: Child, group: Group) -> None:
+        while True:
+            await self._backlog.wait()
+            job = self._backlog.take()
+            if job is None:
+                continue
+            group.job = job
+            job.start()
+            log.info("job %s starts on %s", job.id, ",".join(group.devices))
+            await child.send(job.message())
+            await job.ended()
+            group.job = None
+
+    def _fail_job(self, group: Group, ending: str) -> None:
+        job, group.job = group.job, None
+        if job is None:
+            return
+        # A cancel that the process did not live to confirm is still what the caller wanted.
+        if job.cancel_requested and job.cancel():
+            log.info("job %s cancelled; its process ended with %s", job.id, ending)
+        elif job.fail(WorkerDied("the process that held the model ended in the middle of the job")):
+            log.error("job %s failed: its process ended with %s", job.id, ending)
+
+
+def _apply(message: Message, group: Group) -> None:
+    job = group.job
+    if isinstance(message, Loading | Ready | Fatal):
+        raise WorkerFailed(f"the model process said {message.type} in the middle of its work: this is a bug")
+    if job is None or job.id != message.job_id:
+        log.warning("a late %s for job %s was dropped", message.type, message.job_id)
+    elif isinstance(message, Progress | Token):
+        job.report(message)
+    elif isinstance(message, Done):
+        job.complete(message)
+        log.info("job %s completed: %s", job.id, message.report.stage_seconds)
+    elif isinstance(message, Cancelled):
+        job.cancel()
+        log.info("job %s cancelled in %s after step %d", job.id, message.stage, message.step)
+    else:
+        job.fail(_error(message))
+        log.warning("job %s failed (%s)", job.id, message.reason)
+
+
+def _error(failed: Failed) -> CosmosError:
+    if failed.reason == "request":
+        return InvalidField(failed.field or "body", failed.problem)
+    if failed.reason == "memory":
+        return OutOfMemory(failed.problem)
+    return JobFailed(failed.problem)

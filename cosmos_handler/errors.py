@@ -1,0 +1,148 @@
+"""Everything that can go wrong, as one tree of plain classes; `api/errors.py` says what each looks like over HTTP.
+
+CosmosError
+├── RequestError              the client can mend it
+│   ├── InvalidBody           not JSON, not an object, not a form
+│   ├── InvalidField          one field is wrong; names it and what would be right
+│   │   └── UnknownModel      no loaded model has that name, or none can do the task
+│   ├── MediaError            the bytes are not the image or video they should be
+│   ├── TooLarge              the body or a medium is over a limit
+│   ├── UnsupportedMediaType  a Content-Type that is not read here
+│   └── NotAcceptable         an Accept that cannot be met
+├── Unavailable               come back later
+│   ├── NotLocated            the model files are still being fetched
+│   ├── BacklogFull           every permit is taken
+│   └── Stopping              the server is shutting down
+├── JobCancelled              the caller went away or took it back
+├── OutOfMemory               the device ran out of memory in the middle of the job
+├── JobFailed                 our own fault; the log has the rest under the job id
+│   ├── WorkerDied            the process that held the weights ended in the middle of the job
+│   └── DecoderFailed         the short-lived decoding process ended without an answer
+└── SetupError                the server cannot start
+    ├── SettingsError         environment variables, every fault listed
+    ├── CheckpointError       the model folder: nothing there, unknown, unsupported, incomplete
+    ├── DoesNotFit            the parts are larger than the device
+    └── WorkerFailed          the model process could not be brought up
+"""
+
+from collections.abc import Sequence
+
+
+class CosmosError(Exception):
+    """The root; nothing raises it itself."""
+
+
+class RequestError(CosmosError):
+    """The client can mend the request."""
+
+
+class InvalidBody(RequestError):
+    """The body as a whole cannot be read."""
+
+
+class InvalidField(RequestError):
+    """One field is wrong.
+
+    field: the name as the client wrote it, dotted for nested ones.
+    allowed: what would have been right, in words, where that can be said.
+    """
+
+    def __init__(self, field: str, problem: str, *, allowed: str | None = None) -> None:
+        super().__init__(f"{field}: {problem}" + (f" (allowed: {allowed})" if allowed else ""))
+        self.field = field
+        self.problem = problem
+        self.allowed = allowed
+
+
+class UnknownModel(InvalidField):
+    """No loaded model has that name, or none of them can do the task."""
+
+
+class MediaError(RequestError):
+    """The bytes behind a media field are not a readable image or video, or not a suitable one."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+
+
+class TooLarge(RequestError):
+    """The body or a medium in it is over a limit. field: as in InvalidField, or None for the body."""
+
+    def __init__(self, problem: str, *, field: str | None = None) -> None:
+        super().__init__(f"{field}: {problem}" if field else problem)
+        self.field = field
+
+
+class UnsupportedMediaType(RequestError):
+    """The Content-Type of the request is not one that is read here."""
+
+
+class NotAcceptable(RequestError):
+    """Nothing in the Accept header can be produced for this request."""
+
+
+class Unavailable(CosmosError):
+    """Not now; retry_after_seconds says when it is worth asking again."""
+
+    def __init__(self, problem: str, *, retry_after_seconds: int) -> None:
+        super().__init__(problem)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotLocated(Unavailable):
+    """The model files are still being fetched, so that nothing is known of the models yet."""
+
+
+class BacklogFull(Unavailable):
+    """Every permit of the backlog is taken."""
+
+
+class Stopping(Unavailable):
+    """The server is shutting down and takes no more work."""
+
+
+class JobCancelled(CosmosError):
+    """The job was cancelled before it was done."""
+
+
+class OutOfMemory(CosmosError):
+    """The device ran out of memory in the middle of the job; a smaller request may fit."""
+
+
+class JobFailed(CosmosError):
+    """The job failed through no fault of the client."""
+
+
+class WorkerDied(JobFailed):
+    """The process that held the weights ended in the middle of the job."""
+
+
+class DecoderFailed(JobFailed):
+    """The short-lived decoding process ended without an answer."""
+
+
+class SetupError(CosmosError):
+    """The server cannot start; the message is meant for the person who deploys it."""
+
+
+class SettingsError(SetupError):
+    """The environment variables do not make a configuration. faults: one sentence each."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__(
+            "the environment is not a valid configuration:\n" + "\n".join(f"  - {fault}" for fault in faults)
+        )
+        self.faults = tuple(faults)
+
+
+class CheckpointError(SetupError):
+    """The model folder holds nothing that can be served, or something incomplete."""
+
+
+class DoesNotFit(SetupError):
+    """The parts of the models are larger than the memory they would have to lie in."""
+
+
+class WorkerFailed(SetupError):
+    """The model process ended before it was ready."""

@@ -1,0 +1,1 @@
+"""How each family of Cosmos turns a request into an output; one folder a family."""

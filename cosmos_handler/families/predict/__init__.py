@@ -1,0 +1,1 @@
+"""Predict: text, an image or a clip in, a video out."""

@@ -1,0 +1,125 @@
+"""Predict 2.5 in stages over diffusers' own pipeline: encode text, denoise to latents, decode, frames to uint8."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from diffusers import Cosmos2_5_PredictBasePipeline, UniPCMultistepScheduler
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import AutoTokenizer
+
+from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.families.base import Context, Family, Frames
+from cosmos_handler.memory.components import PartClass
+from cosmos_handler.memory.place import PlacedParts
+from cosmos_handler.messages import Generate
+
+
+class _ChecksElsewhere:
+    """Stands where the pipeline insists on a safety checker; the checks themselves are run around the family."""
+
+    def to(self, device: torch.device) -> None:
+        """The pipeline moves its checker before it starts."""
+
+
+class Predict25(Family):
+    """text2world, image2world and video2world with one checkpoint."""
+
+    PART_CLASSES: ClassVar[Mapping[str, PartClass]] = {
+        "text_encoder": PartClass("transformers", "Qwen2_5_VLForConditionalGeneration"),
+        "transformer": PartClass("diffusers", "CosmosTransformer3DModel"),
+        "tokenizer": PartClass("diffusers", "AutoencoderKLWan"),
+    }
+
+    def __init__(self, checkpoint: Checkpoint, parts: PlacedParts) -> None:
+        folder = Path(checkpoint.path)
+        self._pipeline = Cosmos2_5_PredictBasePipeline(
+            text_encoder=parts["text_encoder"],
+            tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+            transformer=parts["transformer"],
+            vae=parts["tokenizer"],
+            scheduler=UniPCMultistepScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+            safety_checker=_ChecksElsewhere(),
+        )
+        self._pipeline.set_progress_bar_config(disable=True)
+
+    @torch.no_grad()
+    def run(self, task: Generate, context: Context) -> Frames:
+        """The video of a task: uint8 frames, num_frames of them."""
+        with context.stage("encode_text", ("text_encoder",)):
+            prompt_embeds, negative_prompt_embeds = self._pipeline.encode_prompt(
+                prompt=task.prompt,
+                negative_prompt=task.negative_prompt,
+                do_classifier_free_guidance=task.guidance > 1.0,  # the pipeline's own condition
+                device=context.parts.device,
+            )
+        with context.stage("denoise", ("transformer", "tokenizer"), num_steps=task.num_steps):
+            latents = self._denoise(task, context, prompt_embeds, negative_prompt_embeds)
+        with context.stage("decode", ("tokenizer",)):
+            frames = self._decode(latents)
+        if len(frames) != task.num_frames:
+            raise AssertionError(f"the decoder made {len(frames)} frames of {task.num_frames}: this is a bug")
+        return Frames(frames, num_output_frames=task.num_output_frames, fps=task.fps)
+
+    def _denoise(
+        self, task: Generate, context: Context, prompt_embeds: torch.Tensor, negative_prompt_embeds: torch.Tensor | None
+    ) -> torch.Tensor:
+        def after_step(pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            # Raising is the way out: the pipeline's own interrupt would skip the steps and still decode.
+            context.step(index + 1, task.num_steps)
+            return {}
+
+        result = self._pipeline(
+            **self._conditioning(task),
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            height=task.height,
+            width=task.width,
+            num_frames=task.num_frames,
+            num_inference_steps=task.num_steps,
+            guidance_scale=task.guidance,
+            # A CPU generator gives the same noise on every device.
+            generator=torch.Generator("cpu").manual_seed(task.seed),
+            output_type="latent",
+            callback_on_step_end=after_step,
+        )
+        latents: torch.Tensor = result.frames
+        return latents
+
+    def _conditioning(self, task: Generate) -> dict[str, Any]:
+        if task.media is None:
+            return {}
+        frames = task.media.frames()
+        if task.inference_type == "image2world":
+            return {"image": _at_size(frames[0], task.height, task.width)}
+        return {
+            "video": [Image.fromarray(frame) for frame in frames],
+            "num_latent_conditional_frames": task.num_latent_conditional_frames,
+        }
+
+    def _decode(self, latents: torch.Tensor) -> NDArray[np.uint8]:
+        """Latents [1, C, t, h, w] to frames [T, H, W, 3], by the pipeline's own arithmetic.
+
+        The pipeline's frames pass through its checker as uint8, cut off rather than rounded; so do these.
+        """
+        pipeline = self._pipeline
+        mean = pipeline.latents_mean.to(latents.device, latents.dtype)
+        std = pipeline.latents_std.to(latents.device, latents.dtype)  # this one holds reciprocals
+        decoded = pipeline.vae.decode((latents / std + mean).to(pipeline.vae.dtype), return_dict=False)[0]
+        shown = pipeline.video_processor.denormalize(decoded[0].permute(1, 2, 3, 0))
+        array: NDArray[np.uint8] = shown.float().mul_(255).to(torch.uint8).cpu().numpy()
+        return array
+
+
+def _at_size(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """The frame at the video's size, as the pipeline would resize it: by nearest pixel.
+
+    The pipeline makes a whole clip of the source's size first, which for a photograph takes more than ten gigabytes.
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float()
+    resized = torch.nn.functional.interpolate(pixels, size=(height, width))
+    array: NDArray[np.uint8] = resized[0].permute(1, 2, 0).to(torch.uint8).numpy()
+    return array

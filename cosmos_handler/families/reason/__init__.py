@@ -1,0 +1,1 @@
+"""Reason: text about images and videos."""

@@ -1,0 +1,17 @@
+"""Where each family lives; imported when a checkpoint of it is loaded, so that nobody pays for the others."""
+
+from importlib import import_module
+
+from cosmos_handler.families.base import Family
+
+_FAMILIES = {
+    "predict2.5": ("cosmos_handler.families.predict.runner", "Predict25"),
+    "reason2": ("cosmos_handler.families.reason.runner", "Reason2"),
+}
+
+
+def family_class(name: str) -> type[Family]:
+    """The class that runs checkpoints of a family."""
+    module, attribute = _FAMILIES[name]
+    found: type[Family] = getattr(import_module(module), attribute)
+    return found

@@ -1,0 +1,1 @@
+"""May this go in, may this come out."""

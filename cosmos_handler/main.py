@@ -1,0 +1,124 @@
+"""The composition root: settings → engine → app → uvicorn; signals; exit codes."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from types import FrameType
+
+import uvicorn
+
+from cosmos_handler import __version__
+from cosmos_handler.api.app import create_app
+from cosmos_handler.artifacts.locate import ModelSource
+from cosmos_handler.engine.backlog import Backlog
+from cosmos_handler.engine.engine import Engine, EngineOptions
+from cosmos_handler.engine.pool import Group, Pool
+from cosmos_handler.errors import SettingsError, SetupError, WorkerFailed
+from cosmos_handler.media.limits import MediaLimits
+from cosmos_handler.settings import Settings, manual, read_settings
+from cosmos_handler.telemetry import configure_logging
+
+log = logging.getLogger(__name__)
+
+EXIT_SETTINGS = 2
+EXIT_MODEL = 3
+EXIT_WORKER = 4
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with waiting jobs turned away at the first signal and not at the last moment."""
+
+    def __init__(self, config: uvicorn.Config, engine: Engine) -> None:
+        super().__init__(config)
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came."""
+        self._loop.call_soon_threadsafe(self._engine.stop_accepting)
+        super().handle_exit(sig, frame)
+
+    def give_up(self) -> None:
+        """The engine cannot serve."""
+        self.should_exit = True
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until told to stop. Returns 0 after a signal, 2, 3, 4 for settings, model files, the model process."""
+    _parse(sys.argv[1:] if argv is None else argv)
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_SETTINGS
+    configure_logging(settings.log_level, process="serve")
+    if settings.guardrails == "off":
+        log.warning("guardrails are off: prompts and videos are not checked by this server")
+    failure = asyncio.run(_serve(settings))
+    if failure is None:
+        return 0
+    return EXIT_WORKER if isinstance(failure, WorkerFailed) else EXIT_MODEL
+
+
+def _parse(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="serve",
+        description="Serve NVIDIA Cosmos models over HTTP as Amazon SageMaker expects it.",
+        epilog=f"environment variables, with their defaults:\n{manual()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("word", nargs="?", choices=["serve"], help="ignored; SageMaker says it")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.parse_args(argv)
+
+
+async def _serve(settings: Settings) -> SetupError | None:
+    backlog = Backlog(settings.max_jobs)
+    pool = Pool(
+        [Group(devices=(device,)) for device in settings.devices],
+        backlog,
+        environment=settings.child_environment,
+        cpu_threads=settings.cpu_threads,
+    )
+    engine = Engine(_engine_options(settings), backlog=backlog, pool=pool, on_failure=lambda: server.give_up())
+    server = _Server(
+        uvicorn.Config(
+            create_app(engine, max_body_bytes=settings.max_body_bytes),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=settings.stop_seconds,
+        ),
+        engine,
+    )
+    # uvicorn raises the signal that ended it once more, for the handler before it: a mute one keeps the exit code.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda number, frame: None)
+    await server.serve()
+    return engine.failure
+
+
+def _engine_options(settings: Settings) -> EngineOptions:
+    source = ModelSource(
+        folder=settings.model_dir,
+        hub_model_id=settings.hub_model_id,
+        hub_revision=settings.hub_revision,
+        token=settings.hub_token,
+        offline=settings.hub_offline,
+    )
+    limits = MediaLimits(
+        max_source_bytes=settings.max_media_bytes,
+        max_pixels=settings.max_media_pixels,
+        max_source_frames=settings.max_media_frames,
+        max_duration_seconds=settings.max_media_seconds,
+    )
+    return EngineOptions(source=source, media_limits=limits, work_dir=settings.work_dir)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Bytes ↔ frames: references become files of decoded frames, frames become files that are answers."""

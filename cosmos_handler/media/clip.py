@@ -1,0 +1,41 @@
+"""A decoded input as a file of frames, which any process can map without decoding anything."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmos_handler.errors import DecoderFailed
+
+
+@dataclass(frozen=True)
+class MediaFile:
+    """An image or a clip, decoded and ready for the model process.
+
+    path: a .npy file, uint8, [T, H, W, 3] RGB; an image has T == 1.
+    num_frames, height, width: of the frames in the file, turned upright.
+    source_fps: frames per second of the source; None for an image.
+    source_num_frames: frames in the whole source; 1 for an image.
+    indices: which frames of the source these are, ascending.
+    """
+
+    kind: Literal["image", "video"]
+    path: str
+    num_frames: int
+    height: int
+    width: int
+    source_fps: float | None
+    source_num_frames: int
+    indices: tuple[int, ...]
+
+    def frames(self) -> NDArray[np.uint8]:
+        """The frames, read-only and read from disk as they are touched: uint8 [T, H, W, 3].
+
+        Raises DecoderFailed where the file is not what this value says of it.
+        """
+        frames: NDArray[np.uint8] = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        # The file comes from a process that has seen untrusted bytes, so that its header is held against the answer.
+        if frames.dtype != np.uint8 or frames.shape != (self.num_frames, self.height, self.width, 3):
+            raise DecoderFailed("the decoded frames are not of the announced size")
+        return frames

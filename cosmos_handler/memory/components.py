@@ -1,0 +1,41 @@
+"""Loads a named part from its files, in the dtype in which they are stored."""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cosmos_handler.artifacts.checkpoint import Checkpoint, Part
+from cosmos_handler.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class PartClass:
+    """The library's class for a part."""
+
+    module: str
+    name: str
+
+
+def load_part(checkpoint: Checkpoint, part: Part, part_class: PartClass) -> torch.nn.Module:
+    """The part on the CPU, in evaluation mode. Raises CheckpointError where the files do not make the model.
+
+    The libraries' loaders give float32 unless told, so the stored dtype is always passed.
+    """
+    loader: Any = getattr(importlib.import_module(part_class.module), part_class.name)
+    folder = Path(checkpoint.path) / part.folder
+    options = {"dtype": getattr(torch, part.dtype), "local_files_only": True, "use_safetensors": True}
+    try:
+        module, report = loader.from_pretrained(folder, output_loading_info=True, **options)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder} does not load as {part_class.name}: {error}") from error
+    missing = sorted(report["missing_keys"])
+    if missing:  # the libraries would only warn, and go on with random numbers in their place
+        raise CheckpointError(
+            f"{folder} lacks weights of {part_class.name}: {', '.join(missing[:5])} ({len(missing)} in all)"
+        )
+    module.eval()
+    module.requires_grad_(requires_grad=False)
+    return module  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""What clients say: one pydantic model a body shape, unknown keys refused, no machinery."""

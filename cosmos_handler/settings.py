@@ -1,0 +1,220 @@
+"""Every environment variable, read once into one frozen value; nothing else in the package looks at the environment."""
+
+import difflib
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cosmos_handler.errors import SettingsError
+
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole configuration. Where a field has no comment, its row in VARIABLES says what it is."""
+
+    model_dir: Path
+    hub_model_id: str | None
+    hub_revision: str | None
+    hub_token: str | None
+    hub_offline: bool
+    host: str
+    port: int
+    devices: tuple[str, ...]  # one model process for each: "cpu", or the index of a GPU
+    cpu_threads: int | None
+    max_jobs: int
+    max_body_bytes: int
+    max_media_bytes: int
+    max_media_pixels: int
+    max_media_frames: int
+    max_media_seconds: int
+    guardrails: str
+    work_dir: Path
+    stop_seconds: int
+    log_level: str
+    child_environment: Mapping[str, str]  # for the model process: no credentials, no way to the network
+
+    def __repr__(self) -> str:
+        return f"Settings(model_dir={str(self.model_dir)!r}, hub_model_id={self.hub_model_id!r}, port={self.port})"
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _path(value: str) -> Path:
+    return Path(value).expanduser()
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not (value.isascii() and value.isdecimal() and low <= int(value) <= high):
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(value)
+
+    return parse
+
+
+def _switch(value: str) -> bool:
+    word = value.strip().lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError("1, true, yes, on, 0, false, no or off")
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value.strip().lower() not in words:
+            raise ValueError(" or ".join(words))
+        return value.strip().lower()
+
+    return parse
+
+
+def _devices(value: str) -> tuple[str, ...]:
+    word = value.strip().lower()
+    if word in ("auto", "cpu"):
+        return (word,)
+    indices = tuple(piece.strip() for piece in word.split(","))
+    if not all(piece.isascii() and piece.isdecimal() for piece in indices) or len(set(indices)) != len(indices):
+        raise ValueError('"auto", "cpu", or the indices of GPUs such as 0 or 0,1')
+    return indices
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable: what it becomes, what it is when it is not set, what it means."""
+
+    name: str
+    field: str
+    parse: Callable[[str], Any]
+    default: str | None
+    meaning: str
+
+
+VARIABLES = (
+    Variable(
+        "COSMOS_MODEL_DIR", "model_dir", _path, "/opt/ml/model", "folder of one checkpoint, or of one per subfolder"
+    ),
+    Variable("HF_MODEL_ID", "hub_model_id", _text, None, "fetch this repository from the Hugging Face hub instead"),
+    Variable("HF_MODEL_REVISION", "hub_revision", _text, None, "its branch, tag or commit"),
+    Variable("HF_TOKEN", "hub_token", _text, None, "access token for gated repositories; never printed"),
+    Variable("HF_HUB_OFFLINE", "hub_offline", _switch, "0", "1: use only what the hub's cache already holds"),
+    Variable("COSMOS_HOST", "host", _text, "0.0.0.0", "address to listen on"),  # noqa: S104 - a container is reached from outside
+    Variable("SAGEMAKER_BIND_TO_PORT", "port", _whole(1, 65535), "8080", "port to listen on"),
+    Variable(
+        "COSMOS_DEVICES", "devices", _devices, "auto", "auto, cpu, or GPU indices such as 0,1: one model process each"
+    ),
+    Variable("SM_NUM_GPUS", "num_gpus", _whole(0, 64), None, "how many GPUs auto takes; by default all that are there"),
+    Variable(
+        "COSMOS_CPU_THREADS", "cpu_threads", _whole(1, 1024), None, "torch's CPU threads; by default torch's choice"
+    ),
+    Variable("COSMOS_MAX_JOBS", "max_jobs", _whole(1, 10_000), "16", "jobs running and waiting before 429"),
+    Variable("COSMOS_MAX_BODY_BYTES", "max_body_bytes", _whole(1024, 2**40), str(_GIB // 4), "largest request body"),
+    Variable(
+        "COSMOS_MAX_MEDIA_BYTES", "max_media_bytes", _whole(1024, 2**40), str(_GIB // 4), "largest image or video file"
+    ),
+    Variable(
+        "COSMOS_MAX_MEDIA_PIXELS",
+        "max_media_pixels",
+        _whole(64, 2**31),
+        str(4096 * 4096),
+        "most pixels in a frame of it",
+    ),
+    Variable("COSMOS_MAX_MEDIA_FRAMES", "max_media_frames", _whole(1, 10**7), "20000", "most frames in it"),
+    Variable("COSMOS_MAX_MEDIA_SECONDS", "max_media_seconds", _whole(1, 10**6), "600", "longest video"),
+    Variable(
+        "COSMOS_GUARDRAILS",
+        "guardrails",
+        _one_of("off"),
+        "off",
+        "off: nothing is checked (this version has no guardrails)",
+    ),
+    Variable(
+        "COSMOS_WORK_DIR",
+        "work_dir",
+        _path,
+        None,
+        "where jobs keep their files while they run; by default the system's",
+    ),
+    Variable(
+        "COSMOS_STOP_SECONDS", "stop_seconds", _whole(0, 29), "20", "after SIGTERM, time for the running job to end"
+    ),
+    Variable(
+        "COSMOS_LOG_LEVEL",
+        "log_level",
+        _one_of("debug", "info", "warning", "error"),
+        "info",
+        "debug, info, warning, error",
+    ),
+)
+
+# What the model process may inherit starts from everything, less these: it needs no credentials and no network.
+_SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
+_SECRET_PREFIXES = ("AWS_",)
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """The configuration in the environment.
+
+    Raises SettingsError with every fault at once.
+    """
+    source = dict(os.environ if environ is None else environ)
+    faults = _unknown_names(source)
+    values: dict[str, Any] = {}
+    for variable in VARIABLES:
+        text = source.get(variable.name) or variable.default
+        try:
+            values[variable.field] = None if text is None else variable.parse(text)
+        except ValueError as error:
+            faults.append(f"{variable.name}={text!r} is not {error}")
+    if faults:
+        raise SettingsError(faults)
+    values["work_dir"] = values["work_dir"] or Path(tempfile.gettempdir())
+    values["devices"] = _resolve_devices(values["devices"], values.pop("num_gpus"))
+    values["log_level"] = values["log_level"].upper()
+    return Settings(**values, child_environment=_child_environment(source))
+
+
+def _unknown_names(source: Mapping[str, str]) -> list[str]:
+    known = [variable.name for variable in VARIABLES]
+    faults = []
+    for name in sorted(source):
+        if name.startswith("COSMOS_") and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            faults.append(f"{name} is not a known variable" + (f"; did you mean {near[0]}?" if near else ""))
+    return faults
+
+
+def _resolve_devices(devices: tuple[str, ...], num_gpus: int | None) -> tuple[str, ...]:
+    if devices != ("auto",):
+        return devices
+    # /dev is asked because asking torch would load it into this process.
+    present = sorted(int(node.name[6:]) for node in Path("/dev").glob("nvidia[0-9]*") if node.name[6:].isdecimal())
+    count = len(present) if num_gpus is None else num_gpus
+    return tuple(str(index) for index in range(count)) or ("cpu",)
+
+
+def _child_environment(source: Mapping[str, str]) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in source.items()
+        if name not in _SECRETS and not name.startswith(_SECRET_PREFIXES) and not name.startswith("COSMOS_")
+    }
+    return kept | {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def manual() -> str:
+    """What `serve --help` prints about the environment."""
+    width = max(len(variable.name) for variable in VARIABLES)
+    lines = []
+    for variable in VARIABLES:
+        default = "not set" if variable.default is None else variable.default
+        lines.append(f"  {variable.name:<{width}}  {variable.meaning} [{default}]")
+    return "\n".join(lines)

@@ -1,0 +1,70 @@
+"""Messages in, events out: a thread listens, so that a cancel is heard in the middle of a run."""
+
+import logging
+import os
+import queue
+import threading
+from multiprocessing.connection import Connection
+
+from pydantic import BaseModel
+
+from cosmos_handler.errors import SetupError
+from cosmos_handler.messages import Cancel, Failed, Fatal, Run, Setup, Shutdown, decode_to_worker, encode
+from cosmos_handler.worker.session import Session
+
+log = logging.getLogger(__name__)
+
+
+class Loop:
+    """One job after the other, until told to end."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._sending = threading.Lock()
+        self._inbox: queue.SimpleQueue[Setup | Run] = queue.SimpleQueue()
+        self._cancelled: set[str] = set()
+        self._session: Session | None = None
+
+    def run(self) -> None:
+        """Work until the process ends: the listening thread ends it, or a set-up that failed."""
+        threading.Thread(target=self._listen, name="pipe", daemon=True).start()
+        while True:
+            message = self._inbox.get()
+            try:
+                self._handle(message)
+            except SetupError as error:
+                self.send(Fatal(problem=str(error)))
+                return
+            except Exception:
+                log.exception("unexpected fault")
+                if isinstance(message, Setup):
+                    self.send(Fatal(problem="the models could not be set up; the log above has the reason"))
+                    return
+                self.send(Failed(job_id=message.job_id, reason="internal", problem="an internal fault; the log has it"))
+
+    def send(self, message: BaseModel) -> None:
+        """Tell the serving process."""
+        with self._sending:
+            self._pipe.send_bytes(encode(message))
+
+    def _handle(self, message: Setup | Run) -> None:
+        if isinstance(message, Setup):
+            self._session = Session(message, send=self.send)
+        elif self._session is None:
+            raise RuntimeError("a Run came before the Setup: this is a bug")
+        else:
+            self._cancelled &= {message.job_id}  # earlier jobs have ended: a cancel that came too late for them is moot
+            self._session.run(message, is_cancelled=lambda: message.job_id in self._cancelled)
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                message = decode_to_worker(self._pipe.recv_bytes())
+            except (EOFError, OSError):
+                os._exit(0)  # the serving process is gone: nobody waits for what runs here
+            if isinstance(message, Cancel):
+                self._cancelled.add(message.job_id)
+            elif isinstance(message, Shutdown):
+                os._exit(0)
+            else:
+                self._inbox.put(message)

@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""Write tiny checkpoints with random weights in the file layout of the published ones, in seconds on a CPU.
+
+What they generate is noise and word salad, but the code that loads and runs them is the code that runs the real ones.
+Nothing is downloaded. The same name and seed give the same bytes again on the same library versions.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+# Name → the module whose write(folder, seed=…, report=…) makes it. Imported on demand: the libraries take seconds.
+CHECKPOINTS = {
+    "predict2.5": "scripts.tiny.predict2_5",
+    "reason2": "scripts.tiny.reason2",
+}
+MARKER = ".make_tiny.json"  # tells a folder written here, and which of its files are ours
+
+_EPILOG = """\
+names:
+  predict2.5   nvidia/Cosmos-Predict2.5-2B, diffusers form: model_index.json and a folder a component
+  reason2      nvidia/Cosmos-Reason2-2B: Qwen3-VL weights, tokenizer, processors
+  all          each of them, in a subfolder of DIR with its name
+
+examples:
+  scripts/make_tiny.py all --out model_artifacts/tiny
+  scripts/make_tiny.py predict2.5 --out /tmp/predict --seed 7
+"""
+
+
+class FolderRefused(Exception):
+    """The output folder holds something that was not written here; the message says what to do."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0, or 1 when the folder is refused (2 for wrong arguments, raised)."""
+    started = time.monotonic()
+    options = _parse(arguments)
+    everything = {name: options.out / name for name in CHECKPOINTS}
+    folders = everything if options.name == "all" else {options.name: options.out}
+    try:
+        for folder in folders.values():
+            check_folder(folder, force=options.force)
+    except FolderRefused as refusal:
+        print(f"make_tiny: {refusal}", file=sys.stderr)
+        return 1
+    if importlib.util.find_spec("torch") is None:
+        _run_again_in_venv()
+    importlib.import_module("transformers.utils.logging").disable_progress_bar()  # a bar for a file of 1 MB
+    for name, folder in folders.items():
+        write_checkpoint(name, folder, seed=options.seed, force=options.force)
+    print(f"done in {time.monotonic() - started:.1f} s, imports included")
+    return 0
+
+
+def write_checkpoint(
+    name: str, folder: Path, *, seed: int = 0, force: bool = False, say: Callable[[str], None] = print
+) -> None:
+    """Write the checkpoint `name` (a key of CHECKPOINTS) into `folder`, all of it or nothing.
+
+    An earlier output in the folder is removed first; other files stay. say: takes the progress lines.
+    Raises FolderRefused as check_folder does, KeyError for an unknown name.
+    """
+    check_folder(folder, force=force)
+    maker = importlib.import_module(CHECKPOINTS[name])
+    started = last = time.monotonic()
+
+    def report(part: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        say(f"{name}: {part} ({now - last:.2f} s)")
+        last = now
+
+    folder.mkdir(parents=True, exist_ok=True)
+    # Beside its destination, so that moving the files is a rename.
+    with tempfile.TemporaryDirectory(prefix=".make_tiny-", dir=folder) as staging:
+        staged = Path(staging)
+        maker.write(staged, seed=seed, report=report)
+        _remove_earlier(folder)
+        size_bytes, files = _place(staged, folder)
+    marker = {"name": name, "seed": seed, "files": files}
+    (folder / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
+    seconds = time.monotonic() - started
+    say(f"{name}: {size_bytes / 1e6:.2f} MB in {len(files)} files, {folder} ({seconds:.2f} s)")
+
+
+def check_folder(folder: Path, *, force: bool) -> None:
+    """Raise FolderRefused unless `folder` is absent, empty, an earlier output, or `force` is set."""
+    if folder.exists() and not folder.is_dir():
+        raise FolderRefused(f"{folder} is not a folder")
+    if not folder.is_dir() or force or (folder / MARKER).is_file():
+        return
+    if any(folder.iterdir()):
+        raise FolderRefused(
+            f"{folder} is not empty and was not written by this command; choose another folder, "
+            "or pass --force to add to it, overwriting files of the same names"
+        )
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make_tiny.py", description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", metavar="NAME", choices=[*CHECKPOINTS, "all"], help="which checkpoint; see below")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder to write, made if absent")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the random weights (default 0)")
+    parser.add_argument(
+        "--force", action="store_true", help="add to a folder of other files, overwriting those of the same names"
+    )
+    return parser.parse_args(arguments)
+
+
+def _run_again_in_venv() -> NoReturn:
+    python = ROOT / ".venv" / "bin" / "python"
+    if not python.is_file() or Path(sys.prefix) == ROOT / ".venv":
+        sys.exit(
+            f"make_tiny: {sys.executable} has no torch; run it with the project's environment: "
+            ".venv/bin/python scripts/make_tiny.py …"
+        )
+    os.execv(python, [str(python), *sys.argv])  # noqa: S606 (no shell is wanted)
+
+
+def _remove_earlier(folder: Path) -> None:
+    marker = folder / MARKER
+    if not marker.is_file():
+        return
+    for file in json.loads(marker.read_text(encoding="utf-8"))["files"]:
+        path = folder / file
+        path.unlink(missing_ok=True)
+        if path.parent != folder and path.parent.is_dir() and not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    marker.unlink()
+
+
+def _place(staged: Path, folder: Path) -> tuple[int, list[str]]:
+    """Move every file to the same place under `folder`; returns their size in bytes and their relative paths."""
+    size_bytes = 0
+    files = sorted(path.relative_to(staged).as_posix() for path in staged.rglob("*") if path.is_file())
+    for file in files:
+        path = staged / file
+        path.chmod(0o644)  # the safetensors library leaves its files to their owner, servers often run as another user
+        size_bytes += path.stat().st_size
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        path.replace(folder / file)
+    return size_bytes, files
+
+
+if __name__ == "__main__":
+    sys.exit(main())

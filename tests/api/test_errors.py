@@ -1,0 +1,56 @@
+"""One table, with a row for every class that can be raised."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from cosmos_handler import errors
+from cosmos_handler.api.errors import TABLE, response_for
+
+ABSTRACT = {errors.RequestError, errors.Unavailable, errors.SetupError}
+
+
+def tree(root: type[errors.CosmosError]) -> Iterator[type[errors.CosmosError]]:
+    for child in root.__subclasses__():
+        yield child
+        yield from tree(child)
+
+
+def test_every_class_has_its_row() -> None:
+    assert set(tree(errors.CosmosError)) - ABSTRACT == set(TABLE)
+
+
+def test_every_class_is_drawn_in_the_tree() -> None:
+    drawing = errors.__doc__ or ""
+    assert [each.__name__ for each in tree(errors.CosmosError) if f"── {each.__name__} " not in drawing + " "] == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TABLE if issubclass(kind, errors.RequestError)])
+def test_what_the_client_can_mend_is_a_4xx(kind: type[errors.CosmosError]) -> None:
+    assert 400 <= TABLE[kind].status < 500
+    assert TABLE[kind].status != 422
+
+
+def test_a_field_is_named_with_what_is_allowed() -> None:
+    response = response_for(errors.InvalidField("seed", "is -1", allowed="0 to 9"), job_id="job-1")
+    error = json.loads(bytes(response.body))["error"]
+    assert response.status_code == 400
+    assert error == {
+        "type": "invalid_field",
+        "message": "seed: is -1 (allowed: 0 to 9)",
+        "field": "seed",
+        "allowed": "0 to 9",
+        "job_id": "job-1",
+    }
+    assert response.headers["x-cosmos-job-id"] == "job-1"
+
+
+def test_unavailable_says_when_to_come_back() -> None:
+    response = response_for(errors.BacklogFull("full", retry_after_seconds=7))
+    assert response.status_code == 429
+    assert response.headers["retry-after"] == "7"
+
+
+def test_what_is_meant_for_the_deployer_is_not_told() -> None:
+    assert b"/opt/ml" not in bytes(response_for(errors.CheckpointError("/opt/ml/model is empty")).body)

@@ -1,0 +1,100 @@
+"""A small hub on this machine: as much of its protocol as fetching a snapshot takes, and its ways of refusing."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@dataclass
+class Refusal:
+    """How requests are turned away. code: what the hub calls it, in a header."""
+
+    status: int
+    code: str = ""
+    message: str = ""
+
+
+@dataclass
+class Hub:
+    """One repository with one revision. Set `refusals` to turn away requests whose path contains the key."""
+
+    model_id: str
+    revision: str
+    files: Mapping[str, bytes]
+    endpoint: str = ""
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    requests: list[tuple[str, str, str | None]] = field(default_factory=list)  # method, path, authorization
+
+    def downloaded(self) -> set[str]:
+        """The files whose content was asked for."""
+        prefix = f"/{self.model_id}/resolve/{COMMIT}/"
+        return {path.removeprefix(prefix) for method, path, _ in self.requests if method == "GET" and prefix in path}
+
+    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body for a request."""
+        for part, refusal in self.refusals.items():
+            if part in path:
+                headers = {"X-Error-Code": refusal.code, "X-Error-Message": refusal.message}
+                return refusal.status, {key: value for key, value in headers.items() if value}, b""
+        if path == f"/api/models/{self.model_id}/revision/{self.revision}":
+            return self._json({"id": self.model_id, "sha": COMMIT})
+        if path == f"/api/models/{self.model_id}/tree/{COMMIT}":
+            return self._json(
+                [
+                    {"type": "file", "path": name, "size": len(content), "oid": _etag(content)}
+                    for name, content in self.files.items()
+                ]
+            )
+        content = self.files.get(path.removeprefix(f"/{self.model_id}/resolve/{COMMIT}/"))
+        if content is not None:
+            return 200, {"ETag": f'"{_etag(content)}"', "X-Repo-Commit": COMMIT}, content
+        if path.startswith(f"/api/models/{self.model_id}/revision/"):
+            return 404, {"X-Error-Code": "RevisionNotFound"}, b""
+        return 404, {"X-Error-Code": "RepoNotFound"}, b""
+
+    def _json(self, value: object) -> tuple[int, dict[str, str], bytes]:
+        return 200, {"Content-Type": "application/json"}, json.dumps(value).encode()
+
+
+def _etag(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@contextmanager
+def serving(hub: Hub) -> Iterator[Hub]:
+    """The hub, answering at its endpoint for as long as the context lasts."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _respond(self) -> None:
+            path = unquote(urlsplit(self.path).path)
+            hub.requests.append((self.command, path, self.headers.get("Authorization")))
+            status, headers, body = hub.answer(path)
+            self.send_response(status)
+            for key, value in headers.items():
+                self.send_header(key, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_GET = do_HEAD = _respond
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        hub.endpoint = f"http://127.0.0.1:{server.server_port}"
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield hub
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,240 @@
+"""Where the model lies: a folder, the hub's cache, or a hub; and what each failure tells the person who deploys."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+
+from cosmos_handler.artifacts.discover import discover
+from cosmos_handler.artifacts.locate import Located, ModelSource, locate
+from cosmos_handler.errors import CheckpointError
+from tests.artifacts.hub import COMMIT, Hub, Refusal, serving
+from tests.artifacts.miniature import write_reasoner
+
+MODEL_ID = "nvidia/Cosmos-Reason2-2B"
+TOKEN = "hf_sEcReT"
+REVISION = "diffusers/base/post-trained"
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The library must not see this machine's proxies or offline switch, nor keep connections from test to test."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    huggingface_hub.close_session()
+    yield
+    huggingface_hub.close_session()
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    """A hub with a complete Reason2 repository, and NVIDIA's own files beside it."""
+    folder = write_reasoner(tmp_path / "repository")
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    files |= {"model.pt": b"native", "pytorch_model.bin": b"pickled", "README.md": b"hello", "sub/more.json": b"{}"}
+    with serving(Hub(MODEL_ID, REVISION, files)) as hub:
+        yield hub
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def hub_source(cache: Path, **changes: Any) -> ModelSource:
+    values: dict[str, Any] = {
+        "folder": Path("/unused"),
+        "hub_model_id": MODEL_ID,
+        "hub_revision": REVISION,
+        "token": TOKEN,
+        "offline": False,
+        "cache_dir": cache,
+    }
+    return ModelSource(**(values | changes))
+
+
+def fault_of(source: ModelSource) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        locate(source)
+    error: BaseException | None = caught.value
+    while error is not None:  # a log prints the whole chain
+        assert TOKEN not in str(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return str(caught.value)
+
+
+def cached_snapshot(cache: Path, revision: str = "main") -> Path:
+    """A hub cache as the library leaves it, with a complete checkpoint and none of its lists."""
+    repository = cache / "models--nvidia--Cosmos-Reason2-2B"
+    ref = repository / "refs" / revision
+    ref.parent.mkdir(parents=True)
+    ref.write_text(COMMIT)
+    return write_reasoner(repository / "snapshots" / COMMIT)
+
+
+def test_the_token_is_never_shown(cache: Path) -> None:
+    assert TOKEN not in repr(hub_source(cache))
+
+
+def test_without_an_id_the_folder_is_the_model(tmp_path: Path, cache: Path) -> None:
+    source = hub_source(cache, folder=tmp_path, hub_model_id=None)
+    assert locate(source) == Located(folder=tmp_path, revision=None, name=None)
+
+
+def test_an_absolute_path_as_the_id_is_used_as_it_is(tmp_path: Path, cache: Path) -> None:
+    source = hub_source(cache, hub_model_id=str(tmp_path), hub_revision=None)
+    assert locate(source) == Located(folder=tmp_path, revision=None, name=None)
+    gone = hub_source(cache, hub_model_id=str(tmp_path / "none"), hub_revision=None)
+    assert fault_of(gone) == f"HF_MODEL_ID is {tmp_path}/none, but there is no such folder"
+    assert "HF_MODEL_REVISION cannot apply" in fault_of(hub_source(cache, hub_model_id=str(tmp_path)))
+
+
+def test_offline_takes_what_the_cache_holds(cache: Path) -> None:
+    snapshot = cached_snapshot(cache, REVISION)
+    located = locate(hub_source(cache, offline=True))
+    assert located == Located(snapshot, COMMIT, "Cosmos-Reason2-2B", (MODEL_ID,))
+    (found,) = discover(located.folder, revision=located.revision, name=located.name, aliases=located.aliases)
+    assert (found.name, found.revision, found.aliases) == ("Cosmos-Reason2-2B", COMMIT, (MODEL_ID,))
+
+
+def test_without_a_revision_it_is_the_main_branch(cache: Path) -> None:
+    snapshot = cached_snapshot(cache, "main")
+    assert locate(hub_source(cache, offline=True, hub_revision=None)).folder == snapshot
+
+
+@pytest.mark.parametrize("revision", ["other", COMMIT.replace("0", "f")])
+def test_offline_without_the_revision_in_the_cache_is_told(cache: Path, revision: str) -> None:
+    cached_snapshot(cache)
+    message = fault_of(hub_source(cache, offline=True, hub_revision=revision))
+    assert message.startswith(f"{MODEL_ID} (revision {revision}) is not, or not wholly, in the hub's cache")
+    assert "HF_HUB_OFFLINE" in message
+
+
+def test_what_is_needed_is_fetched_with_revision_and_token(
+    hub: Hub, cache: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    located = locate(hub_source(cache, endpoint=hub.endpoint))
+    assert capfd.readouterr() == ("", "")  # no bars
+    assert (located.revision, located.folder.name, located.name) == (COMMIT, COMMIT, "Cosmos-Reason2-2B")
+    assert located.folder.is_relative_to(cache)
+    assert ("GET", f"/api/models/{MODEL_ID}/revision/{REVISION}", f"Bearer {TOKEN}") in hub.requests
+    assert {token for _, _, token in hub.requests} == {f"Bearer {TOKEN}"}
+    wanted = set(hub.files) - {"model.pt", "pytorch_model.bin", "README.md"}
+    assert {str(path.relative_to(located.folder)) for path in located.folder.rglob("*.*")} == wanted
+    assert hub.downloaded() <= wanted
+    assert discover(located.folder)[0].parts[0].size_bytes == 72
+
+    # Fetched once, it needs the network no more; one file less, and that is told.
+    assert locate(hub_source(cache, offline=True)).folder == located.folder
+    (located.folder / "tokenizer.json").unlink()
+    assert "is not, or not wholly, in the hub's cache" in fault_of(hub_source(cache, offline=True))
+
+
+def test_a_hub_that_is_away_is_no_matter_when_the_cache_is_whole(hub: Hub, cache: Path) -> None:
+    first = locate(hub_source(cache, endpoint=hub.endpoint))
+    hub.refusals["/"] = Refusal(503)
+    assert locate(hub_source(cache, endpoint=hub.endpoint)) == first
+
+
+def test_a_repository_without_safetensors_points_to_the_right_revision(hub: Hub, cache: Path) -> None:
+    hub.files = {"base/post-trained/81_ema_bf16.pt": b"x", "config.json": b"{}"}
+    message = fault_of(hub_source(cache, endpoint=hub.endpoint))
+    assert "holds no safetensors weights" in message
+    assert "try HF_MODEL_REVISION=diffusers/base/post-trained" in message
+    assert hub.downloaded() == {"config.json"}
+    hub.files = {"only.pt": b"x"}
+    assert "holds no safetensors weights" in fault_of(hub_source(cache.parent / "second", endpoint=hub.endpoint))
+
+
+@pytest.mark.parametrize(
+    ("where", "refusal", "said"),
+    [
+        ("/resolve/", Refusal(403, "GatedRepo"), "is gated: its licence must be accepted on the model's page by the"),
+        ("/api/", Refusal(401, "GatedRepo"), "is gated: its licence must be accepted on the model's page by the"),
+        (
+            "/api/",
+            Refusal(401, "RepoNotFound"),
+            "is not on the hub, or it is private: check HF_MODEL_ID, and that the account of",
+        ),
+        ("/api/", Refusal(404, "RepoNotFound"), "is not on the hub, or it is private: check HF_MODEL_ID"),
+        (
+            "/revision/",
+            Refusal(404, "RevisionNotFound"),
+            "cannot be fetched: the hub has the model but no such branch, tag or commit",
+        ),
+        (
+            "/api/",
+            Refusal(401, "", "Invalid credentials in Authorization header"),
+            "cannot be fetched: the hub does not accept HF_TOKEN",
+        ),
+        ("/api/", Refusal(403), "cannot be fetched: HF_TOKEN has no permission for it"),
+        ("/resolve/", Refusal(403), "cannot be fetched: HF_TOKEN has no permission for it"),
+        ("/revision/", Refusal(500), "cannot be fetched: the hub answered with status 500; try again later"),
+        ("/resolve/", Refusal(200), "cannot be fetched: what answered is not a hub; check HF_ENDPOINT and the proxies"),
+        ("/resolve/", Refusal(404, "EntryNotFound"), "cannot be fetched: the hub answered with status 404"),
+    ],
+)
+def test_each_refusal_of_the_hub_says_what_to_do(
+    hub: Hub, cache: Path, where: str, refusal: Refusal, said: str
+) -> None:
+    hub.refusals[where] = refusal
+    message = fault_of(hub_source(cache, endpoint=hub.endpoint))
+    assert message.startswith(f"{MODEL_ID} (revision {REVISION}) {said}")
+
+
+def test_without_a_token_the_one_to_set_is_named(
+    hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    hub.refusals["/resolve/"] = Refusal(401, "GatedRepo")
+    message = fault_of(hub_source(cache, endpoint=hub.endpoint, token=None))
+    assert message.endswith("by an account whose token is given as HF_TOKEN")
+    assert {token for _, _, token in hub.requests} == {None}
+
+
+def test_an_answer_that_is_cut_short_is_told(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("Consistency check failed: file should be of size 9 but has size 3")
+
+    monkeypatch.setattr("huggingface_hub.file_download.http_get", fail)
+    assert "could not be fetched whole (OSError): start again" in fault_of(hub_source(cache, endpoint=hub.endpoint))
+
+
+def test_a_cache_that_cannot_be_written_is_told(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    message = fault_of(hub_source(tmp_path / "file", endpoint=hub.endpoint))
+    assert "cannot be stored in the hub's cache on this machine (HF_HOME): " in message
+
+
+def test_no_way_to_the_hub_is_told(hub: Hub, cache: Path) -> None:
+    with serving(Hub(MODEL_ID, REVISION, {})) as closed:
+        endpoint = closed.endpoint
+    message = fault_of(hub_source(cache, endpoint=endpoint))
+    assert "the hub cannot be reached (ConnectError)" in message
+    assert "put its files into the model folder and unset HF_MODEL_ID" in message
+
+
+@pytest.mark.parametrize("model_id", ["a b", "a/b/c", "../x", "x--y/z", ""])
+def test_an_id_that_is_none_is_told(cache: Path, model_id: str) -> None:
+    assert "HF_MODEL_ID must be owner/name, or the absolute path" in fault_of(hub_source(cache, hub_model_id=model_id))
+
+
+@pytest.mark.parametrize("token", [f"{TOKEN}\n", f"{TOKEN} x", f"{TOKEN}é"])
+def test_a_token_that_is_none_is_told_before_it_is_sent(cache: Path, token: str) -> None:
+    assert fault_of(hub_source(cache, token=token)).startswith("HF_TOKEN holds blanks or other characters")
+
+
+def test_importing_this_room_brings_in_neither_the_hub_nor_torch() -> None:
+    code = (
+        "import sys, cosmos_handler.artifacts.locate, cosmos_handler.artifacts.discover;"
+        "print([name for name in ('huggingface_hub', 'httpx2', 'torch', 'numpy') if name in sys.modules])"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr

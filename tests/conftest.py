@@ -1,0 +1,142 @@
+"""What several rooms' tests share: NVIDIA's sample inputs, tiny checkpoints, and real servers."""
+
+import base64
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SAMPLES = ROOT.parent / "shared" / "data"
+
+# One thread in the server and in the direct call: one and two differ in the last bits of a sum.
+CPU_THREADS = 1
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running `serve`."""
+
+    process: subprocess.Popen[bytes]
+    client: httpx2.Client
+    log_path: Path
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def model_pid(self) -> int:
+        """The model process: the one child of `serve`."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        named = [pid for pid in children if b"cosmos_handler.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert len(named) == 1
+        return int(named[0])
+
+    def wait_until_ready(self, seconds: float = 120) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log[-4000:]
+            try:
+                if self.client.get("/ping").status_code == 200:
+                    return
+            except httpx2.ConnectError:
+                pass
+            time.sleep(0.1)
+        raise AssertionError(f"not ready after {seconds} s:\n{self.log[-4000:]}")
+
+    def invoke(self, body: dict[str, Any], accept: str = "application/json") -> httpx2.Response:
+        return self.client.post("/invocations", json=body, headers={"Accept": accept})
+
+
+def serve_command() -> list[str]:
+    """`./serve`, or the same with the interpreter that a run on another torch asks for."""
+    other = os.environ.get("COSMOS_TEST_PYTHON")
+    return [other, "-m", "cosmos_handler.main"] if other else [str(ROOT / "serve")]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def running_server(model_dir: Path, folder: Path, **environ: str) -> Iterator[Server]:
+    """A real server; ends with SIGTERM and must then end by itself."""
+    port = free_port()
+    settings = {
+        "COSMOS_MODEL_DIR": str(model_dir),
+        "SAGEMAKER_BIND_TO_PORT": str(port),
+        "COSMOS_HOST": "127.0.0.1",
+        "COSMOS_CPU_THREADS": str(CPU_THREADS),
+        "COSMOS_WORK_DIR": str(folder),
+    }
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("COSMOS_")}
+    log_path = folder / "server.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            serve_command(), env={**clean, **settings, **environ}, stdout=log, stderr=log, cwd=ROOT
+        )
+        client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False)
+        try:
+            yield Server(process, client, log_path)
+        finally:
+            client.close()
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    raise
+
+
+def make_tiny(name: str, folder: Path) -> Path:
+    """A tiny checkpoint, written by a process of its own so that this one stays free of torch."""
+    command = [sys.executable, str(ROOT / "scripts" / "make_tiny.py"), name, "--out", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with one subfolder a checkpoint: predict2.5 and reason2."""
+    return make_tiny("all", tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def shared_server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server with both checkpoints for the whole session."""
+    with running_server(tiny_models, tmp_path_factory.mktemp("server")) as server:
+        server.wait_until_ready()
+        yield server
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    """The session's server, ready: an earlier test may have killed its model process."""
+    shared_server.wait_until_ready()
+    return shared_server
+
+
+def sample(name: str) -> Path:
+    """One of NVIDIA's sample inputs; the test is skipped where they are not beside the checkout."""
+    path = SAMPLES / name
+    if not path.exists():
+        pytest.skip(f"no sample input {name} beside the checkout")
+    return path
+
+
+def data_url(data: bytes, media_type: str) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"

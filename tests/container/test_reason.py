@@ -1,0 +1,161 @@
+"""Answers over HTTP from the real process, held against a direct call of generate()."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.conftest import CPU_THREADS, Server, data_url, sample
+from tests.container.media import clip, frames_of_mp4, png
+
+pytestmark = pytest.mark.model
+
+GREEDY = {"temperature": 0, "max_tokens": 12}
+QUESTION = "What moves in this video?"
+
+
+@pytest.fixture(scope="module")
+def direct(tiny_models: Path) -> Any:
+    """A function that asks transformers itself."""
+    import torch
+    from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
+
+    torch.set_num_threads(CPU_THREADS)
+    folder = tiny_models / "reason2"
+    processor = AutoProcessor.from_pretrained(folder)
+    model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.bfloat16)
+
+    def ask(conversation: list[dict[str, Any]], **media: Any) -> str:
+        text = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+        inputs = processor(text=[text], return_tensors="pt", **media)
+        made = model.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+        decoded: str = processor.tokenizer.decode(made, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return decoded
+
+    return ask
+
+
+def conversation(*content: dict[str, str]) -> list[dict[str, Any]]:
+    helpful = {"role": "system", "content": [{"type": "text", "text": "You are a helpful assistant."}]}
+    return [helpful, {"role": "user", "content": list(content)}]
+
+
+def whole(answer: dict[str, Any]) -> str:
+    assert answer["reasoning"] is None
+    text: str = answer["text"]
+    return text
+
+
+def words(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
+
+
+def video_arguments(data: bytes) -> dict[str, Any]:
+    """The whole clip, which the library then samples itself."""
+    from transformers.video_utils import VideoMetadata
+
+    frames, fps, _, _ = frames_of_mp4(data)
+    metadata = VideoMetadata(total_num_frames=len(frames), fps=fps, height=frames.shape[1], width=frames.shape[2])
+    return {"videos": [frames.transpose(0, 3, 1, 2)], "video_metadata": [metadata], "do_sample_frames": True, "fps": 4}
+
+
+def test_greedy_text_about_a_video_equals_generate(server: Server, direct: Any, tmp_path: Path) -> None:
+    data = clip(tmp_path / "clip.mp4", num_frames=24)
+    response = server.invoke(
+        {"prompt": QUESTION, "video": data_url(data, "video/mp4"), "inference_type": "reasoner", **GREEDY}
+    )
+    assert response.status_code == 200, response.text
+    expected = direct(conversation({"type": "video"}, words(QUESTION)), **video_arguments(data))
+    assert whole(response.json()) == expected
+    assert expected.strip()
+
+
+def test_greedy_text_about_nvidias_video_equals_generate(server: Server, direct: Any) -> None:
+    data = sample("reason/sample.mp4").read_bytes()
+    response = server.invoke(
+        {"prompt": QUESTION, "input_path": data_url(data, "video/mp4"), "model": "reason2", **GREEDY}
+    )
+    assert response.status_code == 200, response.text
+    expected = direct(conversation({"type": "video"}, words(QUESTION)), **video_arguments(data))
+    assert whole(response.json()) == expected
+
+
+def test_greedy_text_about_an_image_equals_generate(server: Server, direct: Any, tmp_path: Path) -> None:
+    picture = png(96, 128)
+    (tmp_path / "picture.png").write_bytes(picture)
+    response = server.invoke({"prompt": "What is this?", "image": data_url(picture, "image/png"), **GREEDY})
+    expected = direct(
+        conversation({"type": "image"}, words("What is this?")), images=[Image.open(tmp_path / "picture.png")]
+    )
+    assert whole(response.json()) == expected
+
+
+def test_greedy_text_equals_generate(server: Server, direct: Any) -> None:
+    response = server.invoke({"prompt": "Say something.", "model": "reason2", **GREEDY})
+    assert whole(response.json()) == direct(conversation(words("Say something.")))
+
+
+def test_openais_messages(server: Server, direct: Any) -> None:
+    picture = png(96, 128)
+    url = {"type": "image_url", "image_url": {"url": data_url(picture, "image/png")}}
+    body = {"messages": [{"role": "user", "content": [words("What is this?"), url]}], **GREEDY}
+    answer = server.invoke(body).json()
+    # The media go before the words, wherever the client put them.
+    prompt_form = server.invoke({"prompt": "What is this?", "image": data_url(picture, "image/png"), **GREEDY}).json()
+    assert answer["choices"][0]["message"]["content"] == prompt_form["text"]
+    assert answer["object"] == "chat.completion"
+    assert answer["usage"] == prompt_form["usage"]
+    assert answer["cosmos"]["job_id"] == answer["id"]
+
+
+def test_length_and_token_counts(server: Server) -> None:
+    answer = server.invoke({"prompt": "Say something.", "model": "reason2", **GREEDY}).json()
+    assert answer["finish_reason"] in ("length", "stop")
+    if answer["finish_reason"] == "length":
+        assert answer["usage"]["completion_tokens"] == 12
+    assert answer["usage"]["total_tokens"] == answer["usage"]["prompt_tokens"] + answer["usage"]["completion_tokens"]
+    short = server.invoke({"prompt": "Say something.", "model": "reason2", "temperature": 0, "max_tokens": 3}).json()
+    assert (short["finish_reason"], short["usage"]["completion_tokens"]) == ("length", 3)
+
+
+def test_a_seed_repeats_a_drawn_answer(server: Server) -> None:
+    body = {"prompt": "Say something.", "model": "reason2", "temperature": 1.5, "top_k": 50, "max_tokens": 12}
+    texts = [whole(server.invoke({**body, "seed": seed}).json()) for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_the_frame_rate_decides_how_much_of_a_video_is_seen(server: Server, tmp_path: Path) -> None:
+    data = data_url(clip(tmp_path / "clip.mp4", num_frames=32, fps=8), "video/mp4")
+    counts = []
+    for fps in (2, 8):
+        answer = server.invoke({"prompt": QUESTION, "video": data, "fps": fps, "inference_type": "reasoner", **GREEDY})
+        counts.append(answer.json()["usage"]["prompt_tokens"])
+    assert counts[0] < counts[1]
+
+
+def data_lines(server: Server, body: dict[str, Any], accept: str = "application/json") -> list[str]:
+    with server.client.stream("POST", "/invocations", json=body, headers={"Accept": accept}) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        return [line.removeprefix("data: ") for line in response.iter_lines() if line.startswith("data: ")]
+
+
+def test_tokens_come_as_they_are_made(server: Server) -> None:
+    body = {"prompt": "Say something.", "model": "reason2", **GREEDY}
+    happenings = [json.loads(line) for line in data_lines(server, body, "text/event-stream")]
+    streamed = "".join(each["text"] for each in happenings if "reasoning" in each and "usage" not in each)
+    result = happenings[-1]
+    assert streamed == result["text"] == whole(server.invoke(body).json())
+
+
+def test_openais_stream(server: Server) -> None:
+    body = {"messages": [{"role": "user", "content": "Say something."}], "stream": True, **GREEDY}
+    lines = data_lines(server, body)
+    assert lines[-1] == "[DONE]"
+    chunks = [json.loads(line) for line in lines[:-1]]
+    assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+    text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
+    assert text == whole(server.invoke({"prompt": "Say something.", "model": "reason2", **GREEDY}).json())
+    assert chunks[-1]["choices"][0]["finish_reason"] in ("stop", "length")

@@ -1,0 +1,79 @@
+"""How the real process starts and refuses to start."""
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.conftest import ROOT, running_server, serve_command
+
+
+def refusal(folder: Path, model_dir: Path, **environ: str) -> tuple[int, str, float]:
+    """Exit code, log and seconds of a server that must not come up."""
+    began = time.monotonic()
+    with running_server(model_dir, folder, **environ) as server:
+        code = server.process.wait(60)
+    return code, server.log, time.monotonic() - began
+
+
+def test_no_model_folder(tmp_path: Path) -> None:
+    code, log, _ = refusal(tmp_path, tmp_path / "nothing")
+    assert code == 3
+    assert str(tmp_path / "nothing") in log
+    assert "Traceback" not in log
+
+
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    code, log, _ = refusal(tmp_path, tmp_path / "models")
+    assert code == 3
+    assert "Traceback" not in log
+
+
+def test_truncated_weights_name_the_file(tiny_models: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_models / "predict2.5", tmp_path / "model")
+    weights = next((tmp_path / "model" / "transformer").glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-100])
+    code, log, _ = refusal(tmp_path, tmp_path / "model")
+    assert code == 3
+    assert f"transformer/{weights.name}" in log
+    assert "truncated" in log
+    assert "model process" not in log  # refused before one was started
+
+
+def test_a_bad_environment_lists_every_fault(tmp_path: Path) -> None:
+    code, log, _ = refusal(tmp_path, tmp_path, COSMOS_MAX_JOBS="none", COSMOS_DEVICE="cuda")
+    assert code == 2
+    assert "COSMOS_MAX_JOBS" in log
+    assert "did you mean COSMOS_DEVICES?" in log
+
+
+def test_help_and_version() -> None:
+    for option, word in (("--help", "SAGEMAKER_BIND_TO_PORT"), ("--version", "0.")):
+        shown = subprocess.run([*serve_command(), option], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert word in shown.stdout
+
+
+@pytest.mark.model
+def test_ping_says_503_until_the_weights_are_loaded(tiny_models: Path, tmp_path: Path) -> None:
+    """Also: the hub's name for the model, its cache, no network; one checkpoint, so that nothing need be named."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "hub" / "models--nvidia--tiny"
+    shutil.copytree(tiny_models / "predict2.5", repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    environ = {"HF_MODEL_ID": "nvidia/tiny", "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "hub")}
+    with running_server(tmp_path / "unused", tmp_path, **environ) as server:
+        statuses = set()
+        while 200 not in statuses:
+            assert server.process.poll() is None, server.log
+            try:
+                statuses.add(server.client.get("/ping").status_code)
+            except httpx2.ConnectError:
+                time.sleep(0.05)
+        assert statuses == {503, 200}
+        answer = server.invoke({"prompt": "a robot", "resolution": "64,64", "num_frames": 1, "num_steps": 1}).json()
+        assert (answer["model"], answer["revision"]) == ("tiny", commit)

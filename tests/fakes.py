@@ -1,0 +1,90 @@
+"""Stand-ins at real seams: checkpoints without weights, tasks without media, a model process without a model."""
+
+import sys
+from pathlib import Path
+
+from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits, Part
+from cosmos_handler.engine.job import Job
+from cosmos_handler.messages import Answer, Done, Generate, Piece, Report, TextOutput, Turn, Verdict
+
+FAKE_WORKER = (sys.executable, str(Path(__file__).parent / "fake_worker.py"))
+
+PREDICT = Checkpoint(
+    name="predict",
+    aliases=("video-maker",),
+    path="/nowhere/predict",
+    family="predict2.5",
+    tasks=("text2world", "image2world", "video2world"),
+    revision="files-0123456789ab",
+    parts=(Part("transformer", "transformer", ("transformer/model.safetensors",), 1000, "bfloat16"),),
+    generation=GenerationLimits(max_frames=509, max_height=1920, max_width=1920, temporal_factor=4, size_multiple=16),
+    context_tokens=None,
+)
+REASON = Checkpoint(
+    name="reason",
+    aliases=(),
+    path="/nowhere/reason",
+    family="reason2",
+    tasks=("reasoner",),
+    revision="files-ba9876543210",
+    parts=(Part("model", ".", ("model.safetensors",), 1000, "bfloat16"),),
+    generation=None,
+    context_tokens=4096,
+)
+
+REPORT = Report(
+    model="predict",
+    revision="files-0123456789ab",
+    seed=0,
+    device="cpu",
+    plan={"transformer": "resident"},
+    stage_seconds={"denoise": 1.0},
+    peak_device_bytes=1,
+    guardrails=(Verdict(check="text", state="off"), Verdict(check="video", state="off")),
+)
+
+
+def question(prompt: str) -> Answer:
+    """A task in words."""
+    return Answer(
+        turns=(Turn(role="user", pieces=(Piece(text=prompt),)),),
+        max_tokens=8,
+        do_sample=False,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        repetition_penalty=None,
+        seed=0,
+    )
+
+
+def video_task(**changes: object) -> Generate:
+    """A task for a video."""
+    values: dict[str, object] = {
+        "inference_type": "text2world",
+        "prompt": "a robot",
+        "negative_prompt": None,
+        "media": None,
+        "num_latent_conditional_frames": 0,
+        "seed": 0,
+        "guidance": 7.0,
+        "num_steps": 2,
+        "num_frames": 5,
+        "num_output_frames": 5,
+        "height": 64,
+        "width": 64,
+        "fps": 16.0,
+        "encoding": "mp4",
+    }
+    return Generate.model_validate(values | changes)
+
+
+def job(prompt: str = "hello", *, job_id: str = "job-1", folder: Path = Path("/nowhere")) -> Job:
+    """A job that a fake worker understands."""
+    return Job(job_id, model="reason", task=question(prompt), folder=folder)
+
+
+def done(job_id: str = "job-1", text: str = "an answer") -> Done:
+    """A result."""
+    output = TextOutput(text=text, reasoning=None, finish_reason="stop", prompt_tokens=1, completion_tokens=2)
+    return Done(job_id=job_id, output=output, report=REPORT)

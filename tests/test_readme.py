@@ -1,0 +1,105 @@
+"""The README's commands, run: themselves, with another port, or with smaller sizes appended."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, free_port
+from tests.container.media import frames_of_mp4
+
+pytestmark = pytest.mark.model
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = [block.strip() for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)]
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("COSMOS_")}
+
+
+def command(beginning: str) -> str:
+    (found,) = [block for block in COMMANDS if block.startswith(beginning)]
+    return found
+
+
+def run(text: str, folder: Path = ROOT, seconds: float = 240) -> str:
+    shown = subprocess.run(  # noqa: S602 - the README's own words, as a reader would type them
+        text, shell=True, cwd=folder, env=CLEAN, capture_output=True, text=True, timeout=seconds
+    )
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    return shown.stdout
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the first command prints."""
+    first, *_ = COMMANDS
+    assert first == "scripts/demo"
+    return run(first)
+
+
+def test_the_demo_makes_a_video_and_an_answer(demo: str) -> None:
+    frames, fps, codec, _ = frames_of_mp4((ROOT / "demo_output" / "video.mp4").read_bytes())
+    assert (frames.shape, fps, codec) == ((17, 128, 192, 3), 16, "h264")
+    assert re.search(r"answer: .+", demo)
+    assert re.search(r"image2world\s+denoise\s+\d+\.\d\d", demo)
+    assert "exit code 0" in demo
+    assert "random" in demo
+
+
+def test_the_demo_with_a_model_folder(tiny_models: Path, tmp_path: Path, demo: str) -> None:
+    text = command("scripts/demo --model-dir").replace("/path/to/models", str(tiny_models))
+    shutil.copy(ROOT / "demo_output" / "input.png", tmp_path / "photo.jpg")
+    text = text.replace("photo.jpg", str(tmp_path / "photo.jpg"))
+    text += f" --resolution 64,96 --frames 5 --steps 2 --max-tokens 5 --output {tmp_path} --port {free_port()}"
+    process = subprocess.Popen(  # noqa: S602
+        text, shell=True, cwd=ROOT, env=CLEAN, stdout=subprocess.PIPE, text=True, process_group=0
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Ctrl-C ends it" in line:
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.stdout.read()
+    assert process.wait(30) == 0
+    assert "exit code 0" in rest
+    assert frames_of_mp4((tmp_path / "video.mp4").read_bytes())[0].shape == (5, 64, 96, 3)
+
+
+@pytest.fixture(scope="module")
+def address(demo: str) -> Iterator[str]:
+    """The server that the README starts, on a free port."""
+    port = free_port()
+    text = command("COSMOS_MODEL_DIR=").replace("8080", str(port))
+    process = subprocess.Popen(f"exec env {text}", shell=True, cwd=ROOT, env=CLEAN, stderr=subprocess.DEVNULL)  # noqa: S602
+    try:
+        deadline = time.monotonic() + 120
+        while subprocess.run(["curl", "-sf", f"localhost:{port}/ping"], capture_output=True).returncode:  # noqa: S607
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield f"localhost:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the README invokes with curl, which is not installed")
+def test_the_invocations(address: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "demo_output", tmp_path / "demo_output")
+    calls = [block for block in COMMANDS if block.startswith("curl")]
+    assert len(calls) == 3
+    answers = [run(call.replace("localhost:8080", address), tmp_path) for call in calls]
+    assert frames_of_mp4((tmp_path / "video.mp4").read_bytes())[0].shape == (17, 128, 192, 3)
+    assert '"text":' in answers[1]
+    assert '"chat.completion"' in answers[2]
+
+
+def test_no_command_is_left_out() -> None:
+    """A new block of commands needs a test; the image has one of its own that needs root and minutes."""
+    known = ("scripts/demo", "COSMOS_MODEL_DIR=", "curl", "docker", "scripts/build_image")
+    assert [block for block in COMMANDS if not block.startswith(known)] == []
