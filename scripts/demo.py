@@ -240,8 +240,8 @@ def print_table(rows: list[tuple[str, str, float]]) -> None:
 
 def keep(server: subprocess.Popen[bytes], port: int) -> None:
     """Serve until Ctrl-C."""
-    say(f"\nServing on http://127.0.0.1:{port}; Ctrl-C ends it.")
     try:
+        say(f"\nServing on http://127.0.0.1:{port}; Ctrl-C ends it.")
         server.wait()
     except KeyboardInterrupt:
         say("")

@@ -56,16 +56,16 @@ def test_the_demo_with_a_model_folder(tiny_models: Path, tmp_path: Path, demo: s
     shutil.copy(ROOT / "demo_output" / "input.png", tmp_path / "photo.jpg")
     text = text.replace("photo.jpg", str(tmp_path / "photo.jpg"))
     text += f" --resolution 64,96 --frames 5 --steps 2 --max-tokens 5 --output {tmp_path} --port {free_port()}"
-    process = subprocess.Popen(  # noqa: S602
-        text, shell=True, cwd=ROOT, env=CLEAN, stdout=subprocess.PIPE, text=True, process_group=0
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "Ctrl-C ends it" in line:
-            break
-    os.killpg(process.pid, signal.SIGINT)
-    rest = process.stdout.read()
-    assert process.wait(30) == 0
+    with subprocess.Popen(  # noqa: S602
+        f"exec {text}", shell=True, cwd=ROOT, env=CLEAN, stdout=subprocess.PIPE, text=True, process_group=0
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Ctrl-C ends it" in line:
+                break
+        os.killpg(process.pid, signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == 0
     assert "exit code 0" in rest
     assert frames_of_mp4((tmp_path / "video.mp4").read_bytes())[0].shape == (5, 64, 96, 3)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from cosmos_handler.errors import DecoderFailed
@@ -34,8 +35,12 @@ class MediaFile:
 
         Raises DecoderFailed where the file is not what this value says of it.
         """
-        frames: NDArray[np.uint8] = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        # The file comes from a process that has seen untrusted bytes, so that its header is held against the answer.
+        # The file comes from a process that has seen untrusted bytes: nothing but a .npy is opened, never a pickle, and
+        # its header is held against the answer.
+        try:
+            frames: NDArray[np.uint8] = npy.open_memmap(self.path, mode="r")
+        except ValueError as error:
+            raise DecoderFailed("the decoded frames cannot be read") from error
         if frames.dtype != np.uint8 or frames.shape != (self.num_frames, self.height, self.width, 3):
             raise DecoderFailed("the decoded frames are not of the announced size")
         return frames

@@ -58,7 +58,7 @@ def _keep(video: "_Video", output: Path, wanted: WantedOfVideo, total: int, sour
     if total == 0:
         raise Refusal("media", "holds no frame that can be decoded")
     if total < wanted.min_source_frames:
-        raise Refusal("media", f"has {total} frames, and at least {wanted.min_source_frames} are needed")
+        raise Refusal("media", f"has too few frames ({total}): at least {wanted.min_source_frames} are needed")
     indices = wanted.indices(total, source_fps)
     keep = frozenset(indices)
     shape: tuple[int, ...] = ()

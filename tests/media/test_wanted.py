@@ -1,0 +1,62 @@
+"""Which frames are picked."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from cosmos_handler.media.wanted import LastFrames, SampledFrames, Wanted, WantedImage
+
+TOTALS = st.integers(1, 20_000)
+RATES = st.floats(0.01, 1000)
+
+
+@settings(deadline=None)
+@given(TOTALS, RATES, RATES, st.integers(1, 50), st.integers(0, 1000))
+def test_sampled_frames_are_ascending_and_bounded(
+    total: int, source_fps: float, fps: float, min_frames: int, more_frames: int
+) -> None:
+    wanted = SampledFrames(fps, min_frames=min_frames, max_frames=min_frames + more_frames)
+    indices = wanted.indices(total, source_fps)
+    assert min(min_frames, total) <= len(indices) <= min(min_frames + more_frames, total)
+    assert list(indices) == sorted(set(indices))
+    assert indices[0] == 0
+    if len(indices) > 1:
+        assert indices[-1] == total - 1
+    assert all(type(index) is int for index in indices)
+
+
+@pytest.mark.model
+@settings(deadline=None)
+@given(TOTALS, RATES, st.sampled_from([0.5, 1.0, 2.0, 4.0, 29.97]))
+def test_sampled_frames_are_those_of_transformers(total: int, source_fps: float, fps: float) -> None:
+    from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
+    from transformers.video_utils import VideoMetadata
+
+    metadata = VideoMetadata(total_num_frames=total, fps=source_fps)
+    theirs = Qwen3VLVideoProcessor().sample_frames(metadata, fps=fps)
+    assert SampledFrames(fps).indices(total, source_fps) == tuple(theirs)
+
+
+def test_rates_that_no_file_should_have_do_no_harm() -> None:
+    assert len(SampledFrames(1e308).indices(1000, 1e-300)) == 768
+    assert len(SampledFrames(1e-300).indices(1000, 1e308)) == 4
+
+
+@settings(deadline=None)
+@given(st.integers(1, 50), st.integers(0, 1000))
+def test_last_frames_are_the_last(count: int, before: int) -> None:
+    indices = LastFrames(count).indices(before + count, 24)
+    assert indices == tuple(range(before, before + count))
+
+
+@pytest.mark.parametrize("make", [lambda: LastFrames(0), lambda: SampledFrames(0), lambda: SampledFrames(float("nan"))])
+def test_nonsense_cannot_be_wanted(make: type[Wanted]) -> None:
+    with pytest.raises(ValueError, match="is "):
+        make()
+
+
+@pytest.mark.parametrize("wanted", [WantedImage(), LastFrames(5), SampledFrames(2.0, max_frames=9)])
+def test_wanted_goes_through_pydantic(wanted: Wanted) -> None:
+    adapter: TypeAdapter[Wanted] = TypeAdapter(Wanted)
+    assert adapter.validate_json(adapter.dump_json(wanted)) == wanted
