@@ -11,7 +11,8 @@ import threading
 import time
 from multiprocessing.connection import Connection
 
-from cosmos_handler.messages import (
+from cosmos_handler.messages.results import Report, TextOutput
+from cosmos_handler.messages.wire import (
     Cancel,
     Cancelled,
     Done,
@@ -19,11 +20,9 @@ from cosmos_handler.messages import (
     Fatal,
     Progress,
     Ready,
-    Report,
     Run,
     Setup,
     Shutdown,
-    TextOutput,
     Token,
     decode_to_worker,
     encode,

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits, Part
 from cosmos_handler.engine.job import Job
-from cosmos_handler.messages import Answer, Done, Generate, Piece, Report, TextOutput, Turn, Verdict
+from cosmos_handler.messages.results import Report, TextOutput, Verdict
+from cosmos_handler.messages.tasks import Answer, Generate, Piece, Turn
+from cosmos_handler.messages.wire import Done
 
 FAKE_WORKER = (sys.executable, str(Path(__file__).parent / "fake_worker.py"))
 

@@ -10,7 +10,8 @@ from cosmos_handler.api.render import facts, usage
 from cosmos_handler.api.stream import HEARTBEAT, HEARTBEAT_SECONDS
 from cosmos_handler.engine.job import Job, Listener
 from cosmos_handler.errors import CosmosError
-from cosmos_handler.messages import Done, TextOutput, Token
+from cosmos_handler.messages.results import TextOutput
+from cosmos_handler.messages.wire import Done, Token
 
 
 def chat_completion(job: Job, done: Done) -> dict[str, Any]:

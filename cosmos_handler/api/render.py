@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_handler.engine.job import Job
-from cosmos_handler.messages import Done, TextOutput, VideoOutput
+from cosmos_handler.messages.results import TextOutput, VideoOutput
+from cosmos_handler.messages.wire import Done
 
 # SageMaker's asynchronous endpoints fail when all headers together pass 4,096 bytes.
 _MAX_RESULT_HEADER_BYTES = 2048

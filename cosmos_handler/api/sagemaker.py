@@ -16,10 +16,11 @@ from cosmos_handler.api.openai import chat_chunks, chat_completion
 from cosmos_handler.api.render import as_json, headers
 from cosmos_handler.api.stream import JobStream, job_events
 from cosmos_handler.engine.engine import Engine
-from cosmos_handler.engine.inputs import Encoding
+from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.job import Job
 from cosmos_handler.errors import CosmosError, JobCancelled
-from cosmos_handler.messages import Done, VideoOutput
+from cosmos_handler.messages.results import VideoOutput
+from cosmos_handler.messages.wire import Done
 from cosmos_handler.schemas.generation import GenerationRequest
 from cosmos_handler.schemas.invocation import Invocation, parse
 from cosmos_handler.schemas.reasoning import ChatRequest

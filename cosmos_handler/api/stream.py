@@ -13,7 +13,7 @@ from cosmos_handler.api.errors import body_of
 from cosmos_handler.api.render import as_json
 from cosmos_handler.engine.job import Job, Listener
 from cosmos_handler.errors import CosmosError
-from cosmos_handler.messages import Progress
+from cosmos_handler.messages.wire import Progress
 
 # A comment line this often keeps proxies and SageMaker's router from taking a slow step for a dead connection.
 HEARTBEAT_SECONDS = 5.0

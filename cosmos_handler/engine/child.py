@@ -14,8 +14,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 import cosmos_handler
-from cosmos_handler.messages import Cancelled, Done, Failed, Fatal, Loading, Progress, Ready, Token, encode
-from cosmos_handler.messages import decode_from_worker as decode
+from cosmos_handler.messages.wire import Cancelled, Done, Failed, Fatal, Loading, Progress, Ready, Token, encode
+from cosmos_handler.messages.wire import decode_from_worker as decode
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,11 @@ from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.discover import discover
 from cosmos_handler.artifacts.locate import ModelSource, locate
 from cosmos_handler.engine.backlog import Backlog, Permit
-from cosmos_handler.engine.inputs import Encoding, Inbox, build_task, inference_type
+from cosmos_handler.engine.generation import Encoding, inference_type
+from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.job import Job, new_job_id
 from cosmos_handler.engine.pool import Pool
+from cosmos_handler.engine.tasks import build_task
 from cosmos_handler.errors import NotLocated, SetupError, Stopping, UnknownModel, WorkerFailed
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.schemas.generation import GenerationRequest

@@ -8,7 +8,8 @@ from pathlib import Path
 from secrets import token_hex
 
 from cosmos_handler.errors import CosmosError, JobCancelled
-from cosmos_handler.messages import Done, Progress, Run, Task, Token
+from cosmos_handler.messages.tasks import Task
+from cosmos_handler.messages.wire import Done, Progress, Run, Token
 
 
 class State(enum.Enum):

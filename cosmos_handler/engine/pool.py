@@ -10,7 +10,7 @@ from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.child import WORKER, Child, Message
 from cosmos_handler.engine.job import Job
 from cosmos_handler.errors import CosmosError, InvalidField, JobFailed, OutOfMemory, WorkerDied, WorkerFailed
-from cosmos_handler.messages import (
+from cosmos_handler.messages.wire import (
     Cancel,
     Cancelled,
     Done,

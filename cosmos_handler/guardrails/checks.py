@@ -1,6 +1,6 @@
 """The checks that a job passes. This version has none, and every answer says so."""
 
-from cosmos_handler.messages import Verdict
+from cosmos_handler.messages.results import Verdict
 
 
 def verdicts_without_checks() -> tuple[Verdict, ...]:

@@ -1,13 +1,13 @@
 """Having an input decoded: starts the short-lived process, waits for it, and makes its answer ours."""
 
 import asyncio
-import json
 import logging
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -33,7 +33,17 @@ _ENVIRONMENT = {
     "PYTHONPATH": str(Path(cosmos_handler.__file__).parent.parent),
     "OPENBLAS_NUM_THREADS": "1",
 }
-_MEDIA_FILE = TypeAdapter(MediaFile)
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A Refusal as it comes over."""
+
+    error: Literal["media", "too_large"]
+    problem: str
+
+
+_ANSWER: TypeAdapter[MediaFile | _Refused] = TypeAdapter(MediaFile | _Refused)
 
 
 async def decode(source: Path, output: Path, wanted: Wanted, *, field: str, limits: MediaLimits) -> MediaFile:
@@ -63,7 +73,8 @@ async def decode(source: Path, output: Path, wanted: Wanted, *, field: str, limi
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            # Not wait(), which waits for ever where something written is left unread.
+            await process.communicate()
         partial_path(output).unlink(missing_ok=True)
     if process.returncode:
         raise _failure(process.returncode, complaints, field)
@@ -114,16 +125,14 @@ def _failure(returncode: int, complaints: bytes, field: str) -> MediaError | Too
 
 def _media_file(answer: bytes, request: DecodeRequest, field: str) -> MediaFile:
     try:
-        found: Any = json.loads(answer)
-        match found:
-            case {"error": "media", "problem": str(problem)}:
-                raise MediaError(field, problem)
-            case {"error": "too_large", "problem": str(problem)}:
-                raise TooLarge(problem, field=field)
-        decoded = _MEDIA_FILE.validate_python(found)
-    except (ValidationError, ValueError) as error:
-        log.exception("decoding %s: no answer of the process", field)
+        decoded = _ANSWER.validate_json(answer)
+    except ValidationError as error:
+        log.exception("decoding %s: the process gave no answer", field)
         raise DecoderFailed(f"{field}: the decoding process gave no answer") from error
+    if isinstance(decoded, _Refused):
+        if decoded.error == "too_large":
+            raise TooLarge(decoded.problem, field=field)
+        raise MediaError(field, decoded.problem)
     # The process has seen untrusted bytes: it does not get to name another file.
     if decoded.path != request.output:
         raise DecoderFailed(f"{field}: the decoding process answered for another file")

@@ -11,7 +11,6 @@ from transformers.utils.logging import disable_progress_bar
 from cosmos_handler.artifacts.checkpoint import Checkpoint, Part
 from cosmos_handler.errors import CheckpointError
 
-
 disable_progress_bar()  # a log is no place for bars; the session reports every part that is loaded
 
 

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from pydantic import BaseModel
 
 from cosmos_handler.errors import SetupError
-from cosmos_handler.messages import Cancel, Failed, Fatal, Run, Setup, Shutdown, decode_to_worker, encode
+from cosmos_handler.messages.wire import Cancel, Failed, Fatal, Run, Setup, Shutdown, decode_to_worker, encode
 from cosmos_handler.worker.session import Session
 
 log = logging.getLogger(__name__)

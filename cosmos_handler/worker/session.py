@@ -20,22 +20,9 @@ from cosmos_handler.memory.components import load_part
 from cosmos_handler.memory.place import PlacedParts
 from cosmos_handler.memory.plan import make_plan
 from cosmos_handler.memory.probe import Peak, device_budget_bytes
-from cosmos_handler.messages import (
-    Cancelled,
-    Done,
-    Failed,
-    Generate,
-    Loading,
-    Output,
-    Progress,
-    Ready,
-    Report,
-    Run,
-    Setup,
-    TextOutput,
-    Token,
-    VideoOutput,
-)
+from cosmos_handler.messages.results import Output, Report, TextOutput, VideoOutput
+from cosmos_handler.messages.tasks import Generate
+from cosmos_handler.messages.wire import Cancelled, Done, Failed, Loading, Progress, Ready, Run, Setup, Token
 
 log = logging.getLogger(__name__)
 

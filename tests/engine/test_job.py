@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cosmos_handler.engine.job import State, new_job_id
 from cosmos_handler.errors import JobCancelled, JobFailed
-from cosmos_handler.messages import Progress, Token
+from cosmos_handler.messages.wire import Progress, Token
 from tests.fakes import done, job
 
 

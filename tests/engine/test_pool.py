@@ -15,7 +15,7 @@ from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.job import Job, State
 from cosmos_handler.engine.pool import Group, Pool
 from cosmos_handler.errors import InvalidField, JobFailed, OutOfMemory, WorkerDied, WorkerFailed
-from cosmos_handler.messages import TextOutput
+from cosmos_handler.messages.results import TextOutput
 from tests.fakes import FAKE_WORKER, REASON, job
 
 

@@ -55,7 +55,7 @@ def write_video(
 
 
 def _junk(packet: Packet) -> Packet:
-    junk = Packet(b"\x00\x00\x00\x04junk")
+    junk = Packet(b"\x00\x00\x00\x01\x65junk")  # looks like a key frame of H.264 to whoever only looks
     junk.stream, junk.time_base = packet.stream, packet.time_base
     junk.pts, junk.dts, junk.duration = packet.pts, packet.dts, packet.duration
     return junk

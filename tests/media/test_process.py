@@ -19,8 +19,13 @@ from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.media.wanted import WantedImage
 
 ANSWER = {
-    **{"kind": "image", "num_frames": 1, "height": 2, "width": 2, "source_fps": None},
-    **{"source_num_frames": 1, "indices": [0]},
+    "kind": "image",
+    "num_frames": 1,
+    "height": 2,
+    "width": 2,
+    "source_fps": None,
+    "source_num_frames": 1,
+    "indices": [0],
 }
 
 
@@ -122,7 +127,7 @@ def test_no_process_outlives_the_call(decoder: Decoder, cancel: bool, tmp_path: 
 
     async def scenario() -> None:
         task = asyncio.create_task(decoder.run(script, MediaLimits(decode_timeout_seconds=60 if cancel else 1)))
-        while not pid_path.exists():
+        while not pid_path.exists():  # noqa: ASYNC110 - another process makes it
             await asyncio.sleep(0.01)
         os.kill(int(pid_path.read_text()), 0)
         if cancel:

@@ -1,4 +1,4 @@
-"""Inputs that are damaged, of the wrong kind or over a limit, through the real process: class, field and no leftovers."""
+"""Inputs that are damaged, of the wrong kind or over a limit, through the real process: class, field, no leftovers."""
 
 import asyncio
 import struct

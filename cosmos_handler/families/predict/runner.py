@@ -15,7 +15,7 @@ from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.families.base import Context, Family, Frames
 from cosmos_handler.memory.components import PartClass
 from cosmos_handler.memory.place import PlacedParts
-from cosmos_handler.messages import Generate
+from cosmos_handler.messages.tasks import Generate
 
 
 class _ChecksElsewhere:

@@ -16,7 +16,7 @@ from cosmos_handler.families.reason.words import WordStreamer
 from cosmos_handler.media.clip import MediaFile
 from cosmos_handler.memory.components import PartClass
 from cosmos_handler.memory.place import PlacedParts
-from cosmos_handler.messages import Answer, Piece
+from cosmos_handler.messages.tasks import Answer, Piece
 
 # NVIDIA's configs/inference_config.yaml for Reason 2.
 _DEFAULT_MAX_TOKENS = 4096

@@ -1,0 +1,54 @@
+"""What came of a task."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cosmos_handler.messages.tasks import Value
+
+
+class Verdict(Value):
+    """What one guardrail said of one job. state: off, passed, blocked or error."""
+
+    check: str
+    state: Literal["off", "passed", "blocked", "error"]
+
+
+class Report(Value):
+    """What every answer carries, besides its job id."""
+
+    model: str
+    revision: str
+    seed: int
+    device: str
+    plan: dict[str, str]
+    stage_seconds: dict[str, float]
+    peak_device_bytes: int | None
+    guardrails: tuple[Verdict, ...]
+
+
+class VideoOutput(Value):
+    """A finished file in the job's folder. num_frames_generated counts before the trim to num_frames."""
+
+    kind: Literal["video"] = "video"
+    path: str
+    media_type: Literal["video/mp4", "application/x-npz"]
+    num_frames: int
+    num_frames_generated: int
+    height: int
+    width: int
+    fps: float
+
+
+class TextOutput(Value):
+    """An answer in words; reasoning is what stood between think tags."""
+
+    kind: Literal["text"] = "text"
+    text: str
+    reasoning: str | None
+    finish_reason: Literal["stop", "length"]
+    prompt_tokens: int
+    completion_tokens: int
+
+
+Output = Annotated[VideoOutput | TextOutput, Field(discriminator="kind")]

@@ -1,0 +1,65 @@
+"""What a model process is asked to do, in plain values: sizes in pixels, media as decoded files."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cosmos_handler.media.clip import MediaFile
+
+
+class Value(BaseModel):
+    """Frozen, and nothing unknown in it: all that crosses the pipe is one of these."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Generate(Value):
+    """Make a video. Sizes in pixels; num_frames is one the VAE can make, num_output_frames of them are handed on."""
+
+    kind: Literal["generate"] = "generate"
+    inference_type: Literal["text2world", "image2world", "video2world"]
+    prompt: str
+    negative_prompt: str | None
+    media: MediaFile | None
+    num_latent_conditional_frames: int
+    seed: int
+    guidance: float
+    num_steps: int
+    num_frames: int
+    num_output_frames: int
+    height: int
+    width: int
+    fps: float
+    encoding: Literal["mp4", "npz"]
+
+
+class Piece(Value):
+    """Words, or a decoded image or video, inside a turn. `field` is what a complaint about it should name."""
+
+    text: str | None = None
+    media: MediaFile | None = None
+    field: str = "prompt"
+
+
+class Turn(Value):
+    """One message of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    pieces: tuple[Piece, ...]
+
+
+class Answer(Value):
+    """Continue a conversation. None means: as the checkpoint's generation_config.json says."""
+
+    kind: Literal["answer"] = "answer"
+    turns: tuple[Turn, ...]
+    max_tokens: int | None
+    do_sample: bool | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    repetition_penalty: float | None
+    seed: int
+
+
+Task = Annotated[Generate | Answer, Field(discriminator="kind")]

@@ -1,0 +1,144 @@
+"""The door: everything the serving process and a model process say to each other, and nothing else."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter
+
+from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.messages.results import Output, Report
+from cosmos_handler.messages.tasks import Task, Value
+
+# ── to the model process ──
+
+
+class Setup(Value):
+    """First of all: load these. device is "cpu" or "cuda"; cpu_threads None leaves torch's own choice."""
+
+    type: Literal["setup"] = "setup"
+    checkpoints: tuple[Checkpoint, ...]
+    device: str
+    cpu_threads: int | None
+
+
+class Run(Value):
+    """Do this; folder is the job's own and the only place to write to."""
+
+    type: Literal["run"] = "run"
+    job_id: str
+    model: str
+    task: Task
+    folder: str
+
+
+class Cancel(Value):
+    """Stop this at the next step."""
+
+    type: Literal["cancel"] = "cancel"
+    job_id: str
+
+
+class Shutdown(Value):
+    """Stop what runs and end."""
+
+    type: Literal["shutdown"] = "shutdown"
+
+
+# ── from the model process ──
+
+
+class Loading(Value):
+    """A part of a model is in its place."""
+
+    type: Literal["loading"] = "loading"
+    model: str
+    part: str
+    size_bytes: int
+    seconds: float
+
+
+class Ready(Value):
+    """Everything is loaded; jobs may come. plan is the table to log."""
+
+    type: Literal["ready"] = "ready"
+    device: str
+    plan: str
+
+
+class Fatal(Value):
+    """The process cannot serve, and starting it again would not help."""
+
+    type: Literal["fatal"] = "fatal"
+    problem: str
+
+
+class Progress(Value):
+    """A step of a stage is done: step counts from 1 to num_steps, 0 when the stage has just begun."""
+
+    type: Literal["progress"] = "progress"
+    job_id: str
+    stage: str
+    step: int
+    num_steps: int
+
+
+class Token(Value):
+    """The next words of an answer; reasoning where they stand between think tags."""
+
+    type: Literal["token"] = "token"
+    job_id: str
+    text: str
+    reasoning: bool
+
+
+class Done(Value):
+    """The job is complete."""
+
+    type: Literal["done"] = "done"
+    job_id: str
+    output: Output
+    report: Report
+
+
+class Failed(Value):
+    """The job failed. field is set where the client can mend it."""
+
+    type: Literal["failed"] = "failed"
+    job_id: str
+    reason: Literal["request", "memory", "internal"]
+    problem: str
+    field: str | None = None
+
+
+class Cancelled(Value):
+    """The job stopped because it was told to; says how far it had come."""
+
+    type: Literal["cancelled"] = "cancelled"
+    job_id: str
+    stage: str
+    step: int
+
+
+ToWorker = Annotated[Setup | Run | Cancel | Shutdown, Field(discriminator="type")]
+FromWorker = Annotated[
+    Loading | Ready | Fatal | Progress | Token | Done | Failed | Cancelled, Field(discriminator="type")
+]
+
+_TO_WORKER: TypeAdapter[Setup | Run | Cancel | Shutdown] = TypeAdapter(ToWorker)
+_FROM_WORKER: TypeAdapter[Loading | Ready | Fatal | Progress | Token | Done | Failed | Cancelled] = TypeAdapter(
+    FromWorker
+)
+
+
+def encode(message: BaseModel) -> bytes:
+    """One message as it travels: JSON."""
+    return message.model_dump_json().encode()
+
+
+def decode_to_worker(data: bytes) -> Setup | Run | Cancel | Shutdown:
+    """What the model process hears."""
+    return _TO_WORKER.validate_json(data)
+
+
+def decode_from_worker(data: bytes) -> Loading | Ready | Fatal | Progress | Token | Done | Failed | Cancelled:
+    """What the serving process hears."""
+    return _FROM_WORKER.validate_json(data)
