@@ -95,9 +95,9 @@ def _download(source: ModelSource, model_id: str) -> Path:
     # answer its first ping at once.
     import httpx2
     from huggingface_hub import snapshot_download
-    from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    disable_progress_bars()  # in a log, a bar is one endless line
+    from cosmos_handler.artifacts.download_log import LogBar
+
     log.info("fetching %s", _shown(source))
     started_seconds = time.monotonic()
     try:
@@ -109,6 +109,7 @@ def _download(source: ModelSource, model_id: str) -> Path:
             allow_patterns=list(_WANTED),
             cache_dir=source.cache_dir,
             endpoint=source.endpoint,
+            tqdm_class=LogBar,
         )
     # By name: the hub's answers and the connection (httpx2), ids and revisions (ValueError), the cache on disk
     # (OSError), and the native downloader (RuntimeError). Its own messages are not passed on: some repeat headers.

@@ -74,7 +74,8 @@ def _check_kind(found: MediaFormat, wanted: Wanted) -> None:
         raise Refusal("media", f"is an image ({found.name}), where a video is needed ({VIDEO_NAMES})")
 
 
-def _restrict_this_process(limits: MediaLimits) -> None:
+def restrict_this_process(limits: MediaLimits) -> None:
+    """Bound memory, processor time, size of files and life of this process, for good; it leaves no core dump."""
     seconds = math.ceil(limits.decode_timeout_seconds)
     cpu_seconds = seconds * limits.decode_threads
     _restrict(resource.RLIMIT_AS, limits.decode_memory_bytes)
@@ -95,7 +96,7 @@ def _restrict(kind: int, soft: int, *, hard: int | None = None) -> None:
 def main() -> None:
     """Answer the one request. A fault of ours ends in a traceback and no answer."""
     request = DecodeRequest.from_json(sys.stdin.read())
-    _restrict_this_process(request.limits)
+    restrict_this_process(request.limits)
     answer: dict[str, Any]
     try:
         answer = asdict(decode_file(request))

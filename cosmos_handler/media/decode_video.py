@@ -158,7 +158,7 @@ class _Video:
     def _refuse_long(self, seconds: float) -> None:
         if seconds > self.limits.max_duration_seconds:
             limit = self.limits.max_duration_seconds
-            raise Refusal("too_large", f"lasts {seconds:.0f} seconds, more than the {limit} that are allowed")
+            raise Refusal("too_large", f"lasts {seconds:.1f} seconds, more than the {limit} that are allowed")
 
 
 def _video_stream(container: InputContainer) -> VideoStream:

@@ -115,10 +115,14 @@ def test_offline_without_the_revision_in_the_cache_is_told(cache: Path, revision
 
 
 def test_what_is_needed_is_fetched_with_revision_and_token(
-    hub: Hub, cache: Path, capfd: pytest.CaptureFixture[str]
+    hub: Hub, cache: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     located = locate(hub_source(cache, endpoint=hub.endpoint))
     assert capfd.readouterr() == ("", "")  # no bars
+    lines = [record.message for record in caplog.records if record.name.endswith("download_log")]
+    assert any("Fetching" in line and "0%" in line for line in lines)  # progress, as lines of the log
+    assert not any("\r" in line for line in lines)
     assert (located.revision, located.folder.name, located.name) == (COMMIT, COMMIT, "Cosmos-Reason2-2B")
     assert located.folder.is_relative_to(cache)
     assert ("GET", f"/api/models/{MODEL_ID}/revision/{REVISION}", f"Bearer {TOKEN}") in hub.requests

@@ -9,51 +9,20 @@ import pytest
 from PIL import Image
 
 from tests.conftest import CPU_THREADS, Server, data_url, sample
+from tests.container.library import PROMPT, call_predict, load_predict
 from tests.container.media import Frames, clip, frames_of_mp4, frames_of_npz, png
 
 pytestmark = pytest.mark.model
 
 SMALL = {"resolution": "64,96", "num_output_frames": 5, "num_steps": 3, "seed": 7}
-PROMPT = "A robotic arm lifts a red cube."
 
 
 @pytest.fixture(scope="module")
 def pipeline(tiny_models: Path) -> Any:
-    """The library called as its own documentation calls it, in the dtype of the files."""
     import torch
-    from diffusers import Cosmos2_5_PredictBasePipeline
-    from diffusers.pipelines.cosmos.pipeline_cosmos2_5_predict import CosmosSafetyChecker
-
-    class PassThrough(CosmosSafetyChecker):  # type: ignore[misc]
-        """Of the class that the pipeline tests for, so that frames take the same way through uint8."""
-
-        def __init__(self) -> None:
-            pass
-
-        def to(self, device: object) -> None:
-            pass
-
-        def check_text_safety(self, text: str) -> bool:
-            return True
-
-        def check_video_safety(self, frames: Frames) -> Frames:
-            return frames
 
     torch.set_num_threads(CPU_THREADS)
-    loaded = Cosmos2_5_PredictBasePipeline.from_pretrained(
-        tiny_models / "predict2.5", dtype=torch.bfloat16, safety_checker=PassThrough()
-    )
-    loaded.set_progress_bar_config(disable=True)
-    return loaded
-
-
-def direct(pipeline: Any, **arguments: Any) -> Frames:
-    import torch
-
-    options = {"prompt": PROMPT, "height": 64, "width": 96, "num_frames": 5, "num_inference_steps": 3}
-    generator = torch.Generator("cpu").manual_seed(7)
-    made = pipeline(**{**options, **arguments}, generator=generator, output_type="pil")
-    return np.stack([np.asarray(frame) for frame in made.frames[0]])
+    return load_predict(tiny_models / "predict2.5")
 
 
 def served(server: Server, **body: Any) -> Frames:
@@ -66,7 +35,7 @@ def test_text2world_equals_the_pipeline(server: Server, pipeline: Any) -> None:
     frames = served(server, inference_type="text2world")
     assert frames.shape == (5, 64, 96, 3)
     assert frames.std() > 5
-    np.testing.assert_array_equal(frames, direct(pipeline))
+    np.testing.assert_array_equal(frames, call_predict(pipeline))
 
 
 def test_image2world_equals_the_pipeline(server: Server, pipeline: Any) -> None:
@@ -74,7 +43,7 @@ def test_image2world_equals_the_pipeline(server: Server, pipeline: Any) -> None:
     frames = served(server, inference_type="image2world", input_path=data_url(picture, "image/png"))
     (folder := server.log_path.parent / "direct").mkdir(exist_ok=True)
     (folder / "input.png").write_bytes(picture)
-    np.testing.assert_array_equal(frames, direct(pipeline, image=Image.open(folder / "input.png").convert("RGB")))
+    np.testing.assert_array_equal(frames, call_predict(pipeline, image=Image.open(folder / "input.png").convert("RGB")))
 
 
 @pytest.mark.parametrize("latent_frames", [1, 2])
@@ -86,31 +55,31 @@ def test_video2world_equals_the_pipeline(server: Server, pipeline: Any, tmp_path
     )  # fmt: skip
     source, *_ = frames_of_mp4(data)
     video = [Image.fromarray(frame) for frame in source]
-    expected = direct(pipeline, video=video, num_frames=9, num_latent_conditional_frames=latent_frames)
+    expected = call_predict(pipeline, video=video, num_frames=9, num_latent_conditional_frames=latent_frames)
     np.testing.assert_array_equal(frames, expected)
 
 
 def test_guidance_negative_prompt_and_aliases_reach_the_pipeline(server: Server, pipeline: Any) -> None:
     frames = served(server, inference_type="text2world", guidance_scale=3.5, negative_prompt="dark")
-    np.testing.assert_array_equal(frames, direct(pipeline, guidance_scale=3.5, negative_prompt="dark"))
+    np.testing.assert_array_equal(frames, call_predict(pipeline, guidance_scale=3.5, negative_prompt="dark"))
     assert not np.array_equal(frames, served(server, inference_type="text2world"))
 
 
 def test_guidance_off(server: Server, pipeline: Any) -> None:
-    np.testing.assert_array_equal(served(server, guidance=1.0), direct(pipeline, guidance_scale=1.0))
+    np.testing.assert_array_equal(served(server, guidance=1.0), call_predict(pipeline, guidance_scale=1.0))
 
 
 def test_a_count_that_the_vae_cannot_make_is_trimmed(server: Server, pipeline: Any) -> None:
     body = {"prompt": PROMPT, **SMALL, "num_output_frames": 7}
     response = server.invoke(body, accept="application/x-npz")
     frames = frames_of_npz(response.content)
-    np.testing.assert_array_equal(frames, direct(pipeline, num_frames=9)[:7])
+    np.testing.assert_array_equal(frames, call_predict(pipeline, num_frames=9)[:7])
     result = json.loads(response.headers["x-cosmos-result"])
     assert (result["num_output_frames"], result["num_frames_generated"]) == (7, 9)
 
 
 def test_one_frame_is_a_picture(server: Server, pipeline: Any) -> None:
-    np.testing.assert_array_equal(served(server, num_output_frames=1), direct(pipeline, num_frames=1))
+    np.testing.assert_array_equal(served(server, num_output_frames=1), call_predict(pipeline, num_frames=1))
 
 
 def test_nvidias_picture_becomes_a_playable_video(server: Server) -> None:

@@ -63,6 +63,13 @@ def test_an_image_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     assert np.abs(frame[20:] - BLUE).max() < 8
 
 
+def test_of_a_phone_s_several_pictures_the_first_counts(tmp_path: Path) -> None:
+    data = image_bytes(two_halves(), "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8), RED)])
+    assert data.startswith(b"\xff\xd8\xff")  # begins as a JPEG and is one to all who send it
+    found = decoded_image(data, tmp_path)
+    assert (found.height, found.width) == (16, 32)
+
+
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1"])
 def test_any_kind_of_pixels_becomes_rgb(mode: str, tmp_path: Path) -> None:
     image = Image.new("L", (8, 8), 255).convert(mode)

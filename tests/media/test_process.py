@@ -6,6 +6,7 @@ In place of Python a script is started, which does what only a damaged or a take
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from cosmos_handler.media.decoding import decode
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.media.wanted import WantedImage
 
+ROOT = Path(__file__).parents[2]
 ANSWER = {
     "kind": "image",
     "num_frames": 1,
@@ -118,6 +120,21 @@ def test_the_environment_holds_no_secret(decoder: Decoder, monkeypatch: pytest.M
     names = {line.split("=")[0] for line in (tmp_path / "environment").read_text().splitlines()}
     # The shell adds the last three.
     assert names - {"PWD", "SHLVL", "_"} == {"PATH", "PYTHONPATH", "OPENBLAS_NUM_THREADS"}
+
+
+def test_the_real_process_is_bounded() -> None:
+    code = (
+        "import resource as r, signal; from cosmos_handler.media.decode import restrict_this_process; "
+        "from cosmos_handler.media.limits import MediaLimits; "
+        "restrict_this_process(MediaLimits(decode_memory_bytes=2**31, decode_timeout_seconds=1.5, decode_threads=3, "
+        "max_decoded_bytes=10_000)); "
+        "kinds = (r.RLIMIT_AS, r.RLIMIT_CPU, r.RLIMIT_FSIZE, r.RLIMIT_CORE); "
+        "print(*(r.getrlimit(kind)[0] for kind in kinds), signal.alarm(0))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    memory, cpu_seconds, file_bytes, core, alarm_seconds = (int(number) for number in shown.split())
+    assert (memory, cpu_seconds, core, alarm_seconds) == (2**31, 6, 0, 7)
+    assert 10_000 < file_bytes < 20_000
 
 
 @pytest.mark.parametrize("cancel", [True, False])

@@ -1,0 +1,25 @@
+"""What only a GPU can show: the same equality there, and memory that is the device's own."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import running_server
+from tests.container.library import PROMPT, call_predict, load_predict
+from tests.container.media import frames_of_npz
+
+pytestmark = [pytest.mark.gpu, pytest.mark.model]
+
+
+def test_frames_equal_the_pipeline_on_the_gpu(tiny_models: Path, tmp_path: Path) -> None:
+    with running_server(tiny_models / "predict2.5", tmp_path, COSMOS_DEVICES="0") as server:
+        server.wait_until_ready()
+        body = {"prompt": PROMPT, "resolution": "64,96", "num_output_frames": 5, "num_steps": 3, "seed": 7}
+        response = server.invoke(body, accept="application/x-npz")
+        assert response.status_code == 200, response.text
+        report = server.invoke(body).json()
+    expected = call_predict(load_predict(tiny_models / "predict2.5", device="cuda"))
+    np.testing.assert_array_equal(frames_of_npz(response.content), expected)
+    assert report["device"] != "cpu"
+    assert 0 < report["peak_device_bytes"] < 2**30

@@ -1,0 +1,82 @@
+"""The real model process and checkpoints that are whole as files and wrong as models."""
+
+import asyncio
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from cosmos_handler.artifacts.discover import discover
+from cosmos_handler.engine.child import WORKER, Child
+from cosmos_handler.messages.wire import Fatal, Loading, Ready, Setup
+
+pytestmark = pytest.mark.model
+
+
+async def said_at_setup(folder: Path) -> list[object]:
+    """All messages of a model process that is told to load a folder."""
+    child = Child(WORKER, {"PATH": os.environ["PATH"], "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""})
+    try:
+        await child.send(Setup(checkpoints=discover(folder), device="cpu", cpu_threads=1))
+        messages: list[object] = []
+        async with asyncio.timeout(120):
+            while not isinstance(message := await child.inbox.get(), Ready | Fatal | None):
+                messages.append(message)
+        return [*messages, message]
+    finally:
+        child.kill()
+        await child.wait()
+
+
+def copy_of(models: Path, name: str, folder: Path) -> Path:
+    shutil.copytree(models / name, folder / name)
+    return folder / name
+
+
+def drop_a_tensor(file: Path) -> str:
+    tensors = load_file(file)
+    name = next(name for name in sorted(tensors) if name.endswith("weight"))
+    del tensors[name]
+    save_file(tensors, file, metadata={"format": "pt"})
+    return name
+
+
+def test_parts_are_reported_as_they_are_loaded(tiny_models: Path) -> None:
+    *parts, last = asyncio.run(said_at_setup(tiny_models))
+    assert isinstance(last, Ready)
+    names = {(each.model, each.part) for each in parts if isinstance(each, Loading)}
+    assert names == {
+        ("predict2.5", "text_encoder"),
+        ("predict2.5", "transformer"),
+        ("predict2.5", "tokenizer"),
+        ("reason2", "model"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "weights"),
+    [
+        ("predict2.5", "transformer/diffusion_pytorch_model.safetensors"),
+        ("predict2.5", "vae/diffusion_pytorch_model.safetensors"),
+        ("predict2.5", "text_encoder/model.safetensors"),
+        ("reason2", "model.safetensors"),
+    ],
+)
+def test_a_missing_tensor_is_named_and_not_made_up(tiny_models: Path, tmp_path: Path, model: str, weights: str) -> None:
+    folder = copy_of(tiny_models, model, tmp_path)
+    missing = drop_a_tensor(folder / weights)
+    *_, last = asyncio.run(said_at_setup(folder))
+    assert isinstance(last, Fatal)
+    assert missing in last.problem
+
+
+def test_a_config_that_does_not_go_with_the_weights(tiny_models: Path, tmp_path: Path) -> None:
+    folder = copy_of(tiny_models, "predict2.5", tmp_path)
+    path = folder / "transformer" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_attention_heads": 4}))
+    *_, last = asyncio.run(said_at_setup(folder))
+    assert isinstance(last, Fatal)
+    assert "CosmosTransformer3DModel" in last.problem
