@@ -25,6 +25,8 @@ from cosmos_handler.schemas.invocation import Invocation, Purpose
 
 log = logging.getLogger(__name__)
 
+_MAX_DECODERS = 2
+
 
 @dataclass(frozen=True)
 class EngineOptions:
@@ -43,6 +45,7 @@ class Engine:
         self._backlog = backlog
         self._pool = pool
         self._on_failure = on_failure
+        self._decoders = asyncio.Semaphore(_MAX_DECODERS)
         self._life: asyncio.Task[None] | None = None
         self._kept: set[asyncio.Task[None]] = set()
         self._checkpoints: tuple[Checkpoint, ...] | None = None
@@ -107,9 +110,8 @@ class Engine:
         try:
             job_id = new_job_id()
             folder = Path(mkdtemp(prefix=f"{job_id}-", dir=self._options.work_dir))
-            task = await build_task(
-                invocation, checkpoint, Inbox.of(invocation, folder, self._options.media_limits), encoding
-            )
+            inbox = Inbox(folder, invocation.uploads, self._options.media_limits, self._decoders)
+            task = await build_task(invocation, checkpoint, inbox, encoding)
         except BaseException:
             permit.close()
             if folder is not None:

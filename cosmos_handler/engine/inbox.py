@@ -1,7 +1,8 @@
 """Where a job's media come from, and the files they become."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.media.sniff import media_kind
 from cosmos_handler.media.sources import read_reference
 from cosmos_handler.media.wanted import Wanted
-from cosmos_handler.schemas.invocation import Invocation
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,8 @@ class Inbox:
     folder: Path
     uploads: Mapping[str, bytes]
     limits: MediaLimits
-    numbers: Iterator[int]
-
-    @classmethod
-    def of(cls, invocation: Invocation, folder: Path, limits: MediaLimits) -> "Inbox":
-        """The inbox of one request."""
-        return cls(folder, invocation.uploads, limits, count())
+    decoders: asyncio.Semaphore  # shared by all requests: each decoder may take gigabytes and every core
+    numbers: Iterator[int] = field(default_factory=count)
 
     async def bring(self, reference: str, wanted: Mapping[str, Wanted], *, field: str) -> MediaFile:
         """One medium, decoded: what is wanted of it, by what it is ("image", "video").
@@ -35,13 +31,14 @@ class Inbox:
         """
         data = self.uploads.get(reference)
         if data is None:
-            data = read_reference(reference, field=field, limits=self.limits)
+            data = await asyncio.to_thread(read_reference, reference, field=field, limits=self.limits)
         # A medium of the wrong kind goes on as the other one: the decoder knows the sentence for it.
         plan = wanted.get(media_kind(data) or "") or next(iter(wanted.values()))
         number = next(self.numbers)
         source = self.folder / f"input-{number}"
-        source.write_bytes(data)
+        await asyncio.to_thread(source.write_bytes, data)
         try:
-            return await decode(source, self.folder / f"input-{number}.npy", plan, field=field, limits=self.limits)
+            async with self.decoders:
+                return await decode(source, self.folder / f"input-{number}.npy", plan, field=field, limits=self.limits)
         finally:
             source.unlink(missing_ok=True)

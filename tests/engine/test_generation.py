@@ -1,7 +1,6 @@
 """Numbers are held against the checkpoint before anything is decoded."""
 
 import asyncio
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from tests.fakes import PREDICT
 def task(**body: Any) -> Generate:
     invocation = parse({"prompt": "a robot", **body}, purpose_of_model={None: "generation"})
     assert isinstance(invocation.request, GenerationRequest)
-    inbox = Inbox(Path("/nowhere"), {}, MediaLimits(), count())
+    inbox = Inbox(Path("/nowhere"), {}, MediaLimits(), asyncio.Semaphore())
     return asyncio.run(generation_task(invocation, invocation.request, PREDICT, inbox, "mp4"))
 
 
