@@ -64,4 +64,4 @@ class GenerationRequest(BaseModel):
     )
     height: int | None = Field(None, ge=1, description="pixels, together with width")
     width: int | None = Field(None, ge=1, description="pixels, together with height")
-    fps: float = Field(16.0, gt=0, le=120, description="frames per second of the file, above 0 up to 120")
+    fps: float = Field(16.0, ge=1, le=120, description="frames per second of the file, 1 to 120")
