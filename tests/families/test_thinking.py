@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosmos_handler.families.reason.thinking import ThinkSplitter, split
+from cosmos_handler.families.conversing.thinking import ThinkSplitter, split
 
 
 @pytest.mark.parametrize(

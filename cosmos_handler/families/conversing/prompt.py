@@ -1,0 +1,84 @@
+"""From a conversation to what a model takes: control tokens refused, chat template, media, processor."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers.video_utils import VideoMetadata
+
+from cosmos_handler.errors import InvalidField, MediaError
+from cosmos_handler.media.clip import MediaFile
+from cosmos_handler.messages.tasks import Answer, Piece
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """text: as the chat template made it. inputs: everything that the model takes, on the CPU."""
+
+    text: str
+    inputs: Any
+
+    @property
+    def num_tokens(self) -> int:
+        """The words and the media together."""
+        return int(self.inputs["input_ids"].shape[1])
+
+    @property
+    def opens_thinking(self) -> bool:
+        """Whether the template has already written the opening think tag."""
+        return self.text.rstrip().endswith("<think>")
+
+
+def prepare(processor: Any, task: Answer) -> Prompt:
+    """The prompt of a conversation. Raises InvalidField and MediaError."""
+    pieces = [piece for turn in task.turns for piece in turn.pieces]
+    _refuse_control_tokens(processor.tokenizer, pieces)
+    conversation = [{"role": turn.role, "content": [_content(piece) for piece in turn.pieces]} for turn in task.turns]
+    text = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+    media = [(piece.field, piece.media) for piece in pieces if piece.media is not None]
+    try:
+        return Prompt(text, processor(text=[text], return_tensors="pt", **_media_options([each for _, each in media])))
+    except ValueError as error:  # the processor's own limits: aspect ratio, fewest frames
+        if not media:
+            raise
+        raise MediaError(media[0][0], f"does not suit the model: {error}") from error
+
+
+def _refuse_control_tokens(tokenizer: Any, pieces: list[Piece]) -> None:
+    added = (str(token) for token in tokenizer.added_tokens_decoder.values())
+    control_tokens = [token for token in added if token.startswith("<|")]
+    for piece in pieces:
+        for token in control_tokens:
+            if piece.text is not None and token in piece.text:
+                raise InvalidField(piece.field, f"contains the model's control token {token}")
+
+
+def _content(piece: Piece) -> dict[str, str]:
+    if piece.media is not None:
+        return {"type": piece.media.kind}
+    return {"type": "text", "text": piece.text or ""}
+
+
+def _media_options(media: list[MediaFile]) -> dict[str, Any]:
+    images = [Image.fromarray(medium.frames()[0]) for medium in media if medium.kind == "image"]
+    videos = [medium for medium in media if medium.kind == "video"]
+    options: dict[str, Any] = {}
+    if images:
+        options["images"] = images
+    if videos:
+        options["videos"] = [torch.from_numpy(video.frames().copy()).permute(0, 3, 1, 2) for video in videos]
+        options["video_metadata"] = [_metadata(video) for video in videos]
+        options["do_sample_frames"] = False  # done when the clip was decoded
+    return options
+
+
+def _metadata(video: MediaFile) -> VideoMetadata:
+    """What the processor computes the time stamps in the prompt from."""
+    return VideoMetadata(
+        total_num_frames=video.source_num_frames,
+        fps=video.source_fps,
+        width=video.width,
+        height=video.height,
+        frames_indices=list(video.indices),
+    )
