@@ -41,7 +41,7 @@ def sagemaker_router(engine: Engine, *, max_body_bytes: int) -> APIRouter:
     @router.post("/invocations")
     async def invocations(request: Request) -> Response:
         body, uploads, strict = await read_body(request, max_body_bytes)
-        invocation = parse(body, purpose_of_model=engine.purposes(), uploads=uploads, strict=strict)
+        invocation = parse(body, models=engine.served, uploads=uploads, strict=strict)
         media_type = _media_type(request, invocation)
         async with AsyncExitStack() as stack:
             encoding: Encoding = "npz" if media_type == _NPZ else "mp4"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Family = Literal["predict2.5", "reason2"]
+Family = Literal["predict2.5", "transfer2.5", "cosmos3", "reason1", "reason2"]
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.discover import discover
 from cosmos_handler.artifacts.locate import ModelSource, locate
 from cosmos_handler.engine.backlog import Backlog, Permit
-from cosmos_handler.engine.generation import Encoding, inference_type
+from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.job import Job, new_job_id
 from cosmos_handler.engine.pool import Pool
 from cosmos_handler.engine.tasks import build_task
-from cosmos_handler.errors import NotLocated, SetupError, Stopping, UnknownModel, WorkerFailed
+from cosmos_handler.errors import NotLocated, SetupError, Stopping, WorkerFailed
 from cosmos_handler.media.limits import MediaLimits
-from cosmos_handler.schemas.generation import GenerationRequest
-from cosmos_handler.schemas.invocation import Invocation, Purpose
+from cosmos_handler.schemas.invocation import Invocation
+from cosmos_handler.schemas.served import Served
 
 log = logging.getLogger(__name__)
 
@@ -64,15 +64,10 @@ class Engine:
             raise NotLocated("the model files are still being fetched", retry_after_seconds=10)
         return self._checkpoints
 
-    def purposes(self) -> dict[str | None, Purpose | None]:
-        """What each model is for, by name and alias; under None what a request without a model must mean."""
-        purposes: dict[str | None, Purpose | None] = {}
-        for checkpoint in self.checkpoints:
-            for name in (checkpoint.name, *checkpoint.aliases):
-                purposes[name] = "reasoning" if "reasoner" in checkpoint.tasks else "generation"
-        kinds = set(purposes.values())
-        purposes[None] = kinds.pop() if len(kinds) == 1 else None
-        return purposes
+    @property
+    def served(self) -> tuple[Served, ...]:
+        """The models of this server as requests can name them. Raises NotLocated while they are being fetched."""
+        return tuple(Served(each.name, each.aliases, each.family, each.tasks) for each in self.checkpoints)
 
     def start(self) -> None:
         """Begin to find and load the models; returns at once."""
@@ -103,7 +98,7 @@ class Engine:
         """
         if self._stopping:
             raise Stopping("the server is shutting down", retry_after_seconds=30)
-        checkpoint = self._choose(invocation)
+        checkpoint = next(each for each in self.checkpoints if each.name == invocation.model.name)
         permit = self._backlog.acquire()
         left = asyncio.Event()
         folder: Path | None = None
@@ -130,25 +125,6 @@ class Engine:
             if not job.state.is_terminal:
                 # On its own, because the one who leaves may be in the middle of being cancelled himself.
                 self._keep(self._pool.cancel(job))
-
-    def _choose(self, invocation: Invocation) -> Checkpoint:
-        request = invocation.request
-        task = inference_type(invocation, request) if isinstance(request, GenerationRequest) else "reasoner"
-        able = [checkpoint for checkpoint in self.checkpoints if task in checkpoint.tasks]
-        everything = "; ".join(f"{each.name}: {', '.join(each.tasks)}" for each in self.checkpoints)
-        if request.model:
-            named = [each for each in self.checkpoints if request.model in (each.name, *each.aliases)]
-            if not named:
-                raise UnknownModel("model", f"there is no model {request.model!r}", allowed=everything)
-            if named[0] not in able:
-                raise UnknownModel("model", f"{named[0].name} cannot do {task}", allowed=", ".join(named[0].tasks))
-            return named[0]
-        if not able:
-            raise UnknownModel("inference_type", f"no model here can do {task}", allowed=everything)
-        if len(able) > 1:
-            names = ", ".join(each.name for each in able)
-            raise UnknownModel("model", f"is needed, because several models can do {task}", allowed=names)
-        return able[0]
 
     def _keep(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

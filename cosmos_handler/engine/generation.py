@@ -1,71 +1,70 @@
 """From a request for a video to its task: numbers held against the checkpoint first, then the medium decoded."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits
+from cosmos_handler.artifacts.defaults import Size, generation_defaults, given
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.errors import InvalidField
 from cosmos_handler.media.clip import MediaFile
 from cosmos_handler.media.wanted import LastFrames, WantedImage
 from cosmos_handler.messages.tasks import Generate
-from cosmos_handler.schemas.generation import GenerationRequest, InferenceType
+from cosmos_handler.schemas.generation import GenerationRequest
 from cosmos_handler.schemas.invocation import Invocation
 
 Encoding = Literal["mp4", "npz"]
 
-# NVIDIA's 720p, which "resolution": "none" stands for.
-_DEFAULT_HEIGHT, _DEFAULT_WIDTH = 704, 1280
+
+@dataclass(frozen=True)
+class _Kind:
+    """A task: the medium it goes on from, and how many latent frames of it can be taken, the usual number first."""
+
+    name: Literal["text2world", "image2world", "video2world"]
+    medium: Literal["image", "video"] | None
+    latent_frames: tuple[int, ...]
 
 
-def inference_type(invocation: Invocation, request: GenerationRequest) -> InferenceType:
-    """text2world, image2world or video2world, as said or as the media say. Raises InvalidField."""
-    if request.inference_type is not None:
-        kind = request.inference_type
-    elif request.input_path is not None:
-        raise InvalidField(
-            "inference_type",
-            f"is needed with {invocation.written('input_path')}",
-            allowed="image2world or video2world",
-        )
-    else:
-        kind = "image2world" if request.image else "video2world" if request.video else "text2world"
-    wrong = {"text2world": ("input_path", "image", "video"), "image2world": ("video",), "video2world": ("image",)}[kind]
-    for name in wrong:
-        if getattr(request, name) is not None:
-            raise InvalidField(invocation.written(name), f"does not go with {kind}", allowed="leave it out")
-    return kind
+_KINDS = {
+    "text2world": _Kind("text2world", None, (0,)),
+    "image2world": _Kind("image2world", "image", (1,)),
+    "video2world": _Kind("video2world", "video", (2, 1)),
+}
 
 
 async def generation_task(
     invocation: Invocation, request: GenerationRequest, checkpoint: Checkpoint, inbox: Inbox, encoding: Encoding
 ) -> Generate:
+    """The task for Predict 2.5. Raises RequestError."""
     limits = checkpoint.generation
     if limits is None:
         raise AssertionError(f"{checkpoint.name} makes videos but has no limits: this is a bug")
-    kind = inference_type(invocation, request)
-    height, width = _size(invocation, request, limits)
-    if request.num_output_frames > limits.max_frames:
+    kind = _KINDS[invocation.task]
+    defaults = generation_defaults(checkpoint.family, invocation.task)
+    height, width = _size(invocation, request, limits, defaults.size)
+    num_output_frames = given(request.num_output_frames, min(defaults.num_frames, limits.max_frames))
+    if num_output_frames > limits.max_frames:
         raise InvalidField(
             invocation.written("num_output_frames"),
-            f"is {request.num_output_frames}, more than {checkpoint.name} can make",
+            f"is {num_output_frames}, more than {checkpoint.name} can make",
             allowed=f"1 to {limits.max_frames}",
         )
     latent_frames = _latent_conditional_frames(invocation, request, kind)
     media = await _conditioning(invocation, request, kind, latent_frames, inbox)
     return Generate(
-        inference_type=kind,
+        inference_type=kind.name,
         prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
+        negative_prompt=given(request.negative_prompt, defaults.negative_prompt),
         media=media,
         num_latent_conditional_frames=latent_frames,
-        seed=request.seed,
-        guidance=request.guidance,
-        num_steps=request.num_steps,
-        num_frames=_makeable(request.num_output_frames, limits),
-        num_output_frames=request.num_output_frames,
+        seed=given(request.seed, defaults.seed),
+        guidance=given(request.guidance, defaults.guidance),
+        num_steps=given(request.num_steps, defaults.num_steps),
+        num_frames=_makeable(num_output_frames, limits),
+        num_output_frames=num_output_frames,
         height=height,
         width=width,
-        fps=request.fps,
+        fps=given(request.fps, defaults.fps),
         encoding=encoding,
     )
 
@@ -76,7 +75,9 @@ def _makeable(num_frames: int, limits: GenerationLimits) -> int:
     return -(-(num_frames - 1) // factor) * factor + 1
 
 
-def _size(invocation: Invocation, request: GenerationRequest, limits: GenerationLimits) -> tuple[int, int]:
+def _size(
+    invocation: Invocation, request: GenerationRequest, limits: GenerationLimits, default: Size
+) -> tuple[int, int]:
     if (request.height is None) != (request.width is None):
         missing = "height" if request.height is None else "width"
         raise InvalidField(missing, "is needed when the other side is given")
@@ -88,7 +89,7 @@ def _size(invocation: Invocation, request: GenerationRequest, limits: Generation
     elif request.height is not None and request.width is not None:
         name, height, width = "", request.height, request.width
     else:
-        return min(_DEFAULT_HEIGHT, limits.max_height), min(_DEFAULT_WIDTH, limits.max_width)
+        return min(default.height, limits.max_height), min(default.width, limits.max_width)
     step = limits.size_multiple
     for side, length, most in (("height", height, limits.max_height), ("width", width, limits.max_width)):
         if length % step or not step <= length <= most:
@@ -98,28 +99,30 @@ def _size(invocation: Invocation, request: GenerationRequest, limits: Generation
     return height, width
 
 
-def _latent_conditional_frames(invocation: Invocation, request: GenerationRequest, kind: InferenceType) -> int:
-    possible = {"text2world": (0,), "image2world": (1,), "video2world": (2, 1)}[kind]
+def _latent_conditional_frames(invocation: Invocation, request: GenerationRequest, kind: _Kind) -> int:
     if request.num_input_frames is None:
-        return possible[0]
-    if request.num_input_frames not in possible:
-        words = " or ".join(str(number) for number in sorted(possible))
+        return kind.latent_frames[0]
+    if request.num_input_frames not in kind.latent_frames:
+        words = " or ".join(str(number) for number in sorted(kind.latent_frames))
         raise InvalidField(
-            invocation.written("num_input_frames"), f"is {request.num_input_frames} with {kind}", allowed=words
+            invocation.written("num_input_frames"), f"is {request.num_input_frames} with {kind.name}", allowed=words
         )
     return request.num_input_frames
 
 
 async def _conditioning(
-    invocation: Invocation, request: GenerationRequest, kind: InferenceType, latent_frames: int, inbox: Inbox
+    invocation: Invocation, request: GenerationRequest, kind: _Kind, latent_frames: int, inbox: Inbox
 ) -> MediaFile | None:
-    if kind == "text2world":
+    for name in ("input_path", "image", "video"):
+        if getattr(request, name) is not None and name not in (kind.medium, "input_path" if kind.medium else None):
+            raise InvalidField(invocation.written(name), f"does not go with {kind.name}", allowed="leave it out")
+    if kind.medium is None:
         return None
-    name = "image" if kind == "image2world" else "video"
-    reference = getattr(request, name) or request.input_path
+    direct = request.image or request.video
+    reference = direct or request.input_path
     if not reference:
-        raise InvalidField("input_path", f"is needed for {kind}", allowed=f"the {name} to continue from")
-    written = name if getattr(request, name) else invocation.written("input_path")
+        raise InvalidField("input_path", f"is needed for {kind.name}", allowed=f"the {kind.medium} to continue from")
+    written = invocation.written(kind.medium if direct else "input_path")
     # The pipeline conditions on the end of a clip: one frame, then four for each further latent frame.
-    wanted = WantedImage() if name == "image" else LastFrames(count=4 * (latent_frames - 1) + 1)
-    return await inbox.bring(reference, {name: wanted}, field=written)
+    wanted = WantedImage() if kind.medium == "image" else LastFrames(count=4 * (latent_frames - 1) + 1)
+    return await inbox.bring(reference, {kind.medium: wanted}, field=written)

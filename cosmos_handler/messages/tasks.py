@@ -13,15 +13,14 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Generate(Value):
-    """Make a video. Sizes in pixels; num_frames is one the VAE can make, num_output_frames of them are handed on."""
+class Generation(Value):
+    """What every task for pictures says. num_frames is one the VAE can make, num_output_frames of them are handed on.
 
-    kind: Literal["generate"] = "generate"
-    inference_type: Literal["text2world", "image2world", "video2world"]
+    guidance: in the convention of the family's own pipeline.
+    """
+
     prompt: str
     negative_prompt: str | None
-    media: MediaFile | None
-    num_latent_conditional_frames: int
     seed: int
     guidance: float
     num_steps: int
@@ -31,6 +30,15 @@ class Generate(Value):
     width: int
     fps: float
     encoding: Literal["mp4", "npz"]
+
+
+class Generate(Generation):
+    """Make a video with Predict 2.5, from words alone or going on from an image or a video."""
+
+    kind: Literal["generate"] = "generate"
+    inference_type: Literal["text2world", "image2world", "video2world"]
+    media: MediaFile | None
+    num_latent_conditional_frames: int
 
 
 class Piece(Value):

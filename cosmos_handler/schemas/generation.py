@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-InferenceType = Literal["text2world", "image2world", "video2world"]
+# What the fields mean is the same for text2video and its siblings, the words of the next generation.
+InferenceType = Literal["text2world", "image2world", "video2world", "text2video", "image2video", "video2video"]
 
 ALIASES = {
     "guidance_scale": "guidance",
@@ -36,12 +37,16 @@ def _one_size(value: Any) -> Any:
 
 
 class GenerationRequest(BaseModel):
-    """Text, image or video in, video out. Limits that depend on the checkpoint are checked when it is chosen."""
+    """Text, image or video in, video out.
+
+    What is left out is filled in from the table of defaults, and limits that depend on the checkpoint are checked,
+    when the task is built.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     inference_type: InferenceType | None = Field(
-        None, description="text2world, image2world, video2world; by default what the media that is given asks for"
+        None, description="text2world, image2world, video2world; by default what the medium that is given asks for"
     )
     model: str | None = Field(None, description="name or alias of a loaded model")
     name: str | None = Field(None, max_length=64, description="text of at most 64 characters, given back unchanged")
@@ -52,10 +57,12 @@ class GenerationRequest(BaseModel):
     input_path: str | None = Field(None, description="an image or a video: data: URL, base64 or multipart part")
     image: str | None = Field(None, description="an image: data: URL, base64 or multipart part")
     video: str | None = Field(None, description="a video: data: URL, base64 or multipart part")
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="whole number, 0 to 4294967295")
-    guidance: float = Field(7.0, ge=0, le=20, description="number, 0 to 20")
-    num_steps: int = Field(35, ge=1, le=200, description="whole number, 1 to 200")
-    num_output_frames: int = Field(77, ge=1, description="whole number from 1 up to the most the model can make")
+    seed: int | None = Field(None, ge=0, le=2**32 - 1, description="whole number, 0 to 4294967295")
+    guidance: float | None = Field(None, ge=0, le=20, description="number, 0 to 20")
+    num_steps: int | None = Field(None, ge=1, le=200, description="whole number, 1 to 200")
+    num_output_frames: int | None = Field(
+        None, ge=1, description="whole number from 1 up to the most the model can make"
+    )
     num_input_frames: int | None = Field(
         None, ge=0, le=2, description="latent frames to condition on: 0 text2world, 1 image2world, 1 or 2 video2world"
     )
@@ -64,4 +71,4 @@ class GenerationRequest(BaseModel):
     )
     height: int | None = Field(None, ge=1, description="pixels, together with width")
     width: int | None = Field(None, ge=1, description="pixels, together with height")
-    fps: float = Field(16.0, ge=1, le=120, description="frames per second of the file, 1 to 120")
+    fps: float | None = Field(None, ge=1, le=120, description="frames per second of the file, 1 to 120")

@@ -21,7 +21,7 @@ from cosmos_handler.memory.place import PlacedParts
 from cosmos_handler.memory.plan import make_plan
 from cosmos_handler.memory.probe import Peak, device_budget_bytes
 from cosmos_handler.messages.results import Output, Report, TextOutput, VideoOutput
-from cosmos_handler.messages.tasks import Generate
+from cosmos_handler.messages.tasks import Generation
 from cosmos_handler.messages.wire import Cancelled, Done, Failed, Loading, Progress, Ready, Run, Setup, Token
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Session:
         )
 
     def _file(self, message: Run, made: Frames, context: Context) -> Output:
-        if not isinstance(message.task, Generate):
+        if not isinstance(message.task, Generation):
             raise TypeError("frames came of a task that makes none: this is a bug")
         frames = made.frames[: made.num_output_frames]
         if message.task.encoding == "npz":

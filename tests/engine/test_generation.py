@@ -15,11 +15,14 @@ from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.messages.tasks import Generate
 from cosmos_handler.schemas.generation import GenerationRequest
 from cosmos_handler.schemas.invocation import parse
+from cosmos_handler.schemas.served import Served
 from tests.fakes import PREDICT
+
+SERVED = Served(PREDICT.name, PREDICT.aliases, PREDICT.family, PREDICT.tasks)
 
 
 def task(**body: Any) -> Generate:
-    invocation = parse({"prompt": "a robot", **body}, purpose_of_model={None: "generation"})
+    invocation = parse({"prompt": "a robot", **body}, models=[SERVED])
     assert isinstance(invocation.request, GenerationRequest)
     inbox = Inbox(Path("/nowhere"), {}, MediaLimits(), asyncio.Semaphore())
     return asyncio.run(generation_task(invocation, invocation.request, PREDICT, inbox, "mp4"))
@@ -43,6 +46,13 @@ def test_sizes_are_multiples_of_sixteen_inside_the_limits(height: int, width: in
         with pytest.raises(InvalidField) as caught:
             task(resolution=f"{height},{width}")
         assert caught.value.field == "resolution"
+
+
+def test_nvidias_defaults() -> None:
+    made = task()
+    assert (made.num_output_frames, made.num_steps, made.guidance, made.seed, made.fps) == (77, 35, 7.0, 0, 16.0)
+    assert (made.negative_prompt or "").startswith("The video captures a series of frames")
+    assert task(negative_prompt="", seed=0, guidance=0).negative_prompt == ""
 
 
 def test_nvidias_size_by_default() -> None:

@@ -8,27 +8,28 @@ from hypothesis import strategies as st
 
 from cosmos_handler.errors import InvalidField, RequestError
 from cosmos_handler.schemas.generation import GenerationRequest
-from cosmos_handler.schemas.invocation import Invocation, Purpose, parse
+from cosmos_handler.schemas.invocation import Invocation, parse
 from cosmos_handler.schemas.reasoning import ChatRequest, ReasoningRequest
+from cosmos_handler.schemas.served import Served
 
-BOTH: dict[str | None, Purpose | None] = {"predict": "generation", "reason": "reasoning", None: None}
-PREDICT: dict[str | None, Purpose | None] = {"predict": "generation", None: "generation"}
-REASON: dict[str | None, Purpose | None] = {"reason": "reasoning", None: "reasoning"}
+PREDICT = (Served("predict", (), "predict2.5", ("text2world", "image2world", "video2world")),)
+REASON = (Served("reason", (), "reason2", ("reasoner",)),)
+BOTH = (*PREDICT, *REASON)
 
 
-def shape(body: dict[str, Any], purposes: dict[str | None, Purpose | None] = BOTH) -> type:
-    return type(parse(body, purpose_of_model=purposes).request)
+def shape(body: dict[str, Any], models: tuple[Served, ...] = BOTH) -> type:
+    return type(parse(body, models=models).request)
 
 
 def generation(**body: Any) -> GenerationRequest:
-    request = parse({"prompt": "a robot", **body}, purpose_of_model=PREDICT).request
+    request = parse({"prompt": "a robot", **body}, models=PREDICT).request
     assert isinstance(request, GenerationRequest)
     return request
 
 
-def fault(body: dict[str, Any], purposes: dict[str | None, Purpose | None] = PREDICT, **options: Any) -> InvalidField:
+def fault(body: dict[str, Any], models: tuple[Served, ...] = PREDICT, **options: Any) -> InvalidField:
     with pytest.raises(InvalidField) as caught:
-        parse(body, purpose_of_model=purposes, **options)
+        parse(body, models=models, **options)
     return caught.value
 
 
@@ -56,12 +57,6 @@ def test_a_bare_prompt_means_what_the_only_model_does() -> None:
     assert fault({"prompt": "x", "image": "y"}, BOTH).field == "inference_type"
 
 
-def test_nvidias_defaults() -> None:
-    request = generation()
-    assert (request.num_output_frames, request.num_steps, request.guidance, request.seed) == (77, 35, 7.0, 0)
-    assert (request.resolution, request.fps) == (None, 16.0)
-
-
 @pytest.mark.parametrize(
     ("alias", "value", "name"),
     [
@@ -74,7 +69,7 @@ def test_nvidias_defaults() -> None:
     ],
 )
 def test_aliases(alias: str, value: object, name: str) -> None:
-    folded = generation(**{alias: value})
+    folded = generation(inference_type="image2world", **{alias: value})
     assert getattr(folded, name) == ("704,1280" if alias == "size" else value)
 
 
@@ -126,7 +121,7 @@ def test_a_range_is_told() -> None:
 
 def test_forms_carry_numbers_as_text() -> None:
     body = {"prompt": "x", "inference_type": "text2world", "num_steps": "3", "guidance": "2.5"}
-    request = parse(body, purpose_of_model=BOTH, strict=False).request
+    request = parse(body, models=BOTH, strict=False).request
     assert isinstance(request, GenerationRequest)
     assert (request.num_steps, request.guidance) == (3, 2.5)
 
@@ -146,7 +141,7 @@ def test_chat_faults_name_the_message(message: dict[str, Any], field: str) -> No
 
 def test_chat_knows_openais_names() -> None:
     body = {"messages": [{"role": "user", "content": "x"}], "max_completion_tokens": 5, "stream": True}
-    request = parse(body, purpose_of_model=REASON).request
+    request = parse(body, models=REASON).request
     assert isinstance(request, ChatRequest)
     assert (request.max_tokens, request.stream) == (5, True)
 
@@ -164,7 +159,7 @@ known_names = st.sampled_from(
 @given(st.dictionaries(known_names | st.text(max_size=8), json_values, max_size=6), st.booleans())
 def test_whatever_comes_is_parsed_or_refused(body: dict[str, Any], strict: bool) -> None:
     try:
-        parsed = parse(body, purpose_of_model=BOTH, strict=strict)
+        parsed = parse(body, models=BOTH, strict=strict)
     except RequestError:
         return
     assert isinstance(parsed, Invocation)

@@ -1,0 +1,87 @@
+"""What a generation request means where it says nothing: NVIDIA's values for each family and task, in one table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from cosmos_handler.artifacts import negative_prompts
+from cosmos_handler.artifacts.checkpoint import Family
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Size:
+    """Pixels."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class GenerationDefaults:
+    """The defaults of one task of one family.
+
+    convention: "conditional" where guidance g means conditional + g (conditional - unconditional), as in NVIDIA's
+        code and in diffusers up to 2.5; "usual" where it means unconditional + g (conditional - unconditional).
+    shift: the flow shift that the request may change; None where the checkpoint's scheduler fixes it.
+    sizes: tier → aspect ratio, width to height → pixels; resolution and aspect_ratio say which of them is the default.
+    """
+
+    seed: int
+    guidance: float
+    convention: Literal["conditional", "usual"]
+    num_steps: int
+    num_frames: int
+    fps: float
+    shift: float | None
+    negative_prompt: str
+    resolution: str
+    aspect_ratio: str
+    sizes: Mapping[str, Mapping[str, Size]]
+
+    @property
+    def size(self) -> Size:
+        """The size of a request that names none."""
+        return self.sizes[self.resolution][self.aspect_ratio]
+
+
+_PREDICT_SIZES: Mapping[str, Mapping[str, Size]] = {
+    "720": {
+        "1,1": Size(960, 960),
+        "4,3": Size(704, 960),
+        "3,4": Size(960, 704),
+        "16,9": Size(704, 1280),
+        "9,16": Size(1280, 704),
+    }
+}
+
+_PREDICT25 = GenerationDefaults(
+    seed=0,
+    guidance=7.0,
+    convention="conditional",
+    num_steps=35,
+    num_frames=77,
+    fps=16.0,
+    shift=None,
+    negative_prompt=negative_prompts.PREDICT,
+    resolution="720",
+    aspect_ratio="16,9",
+    sizes=_PREDICT_SIZES,
+)
+
+GENERATION: Mapping[tuple[Family, str], GenerationDefaults] = {
+    ("predict2.5", "text2world"): _PREDICT25,
+    ("predict2.5", "image2world"): _PREDICT25,
+    ("predict2.5", "video2world"): _PREDICT25,
+}
+
+
+def generation_defaults(family: Family, task: str) -> GenerationDefaults:
+    """The row of a task. Raises KeyError for a task that makes no pictures."""
+    return GENERATION[family, task]
+
+
+def given(value: T | None, default: T) -> T:
+    """What the request says, or else the default; zero is a thing to say."""
+    return default if value is None else value

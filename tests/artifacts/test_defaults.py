@@ -1,0 +1,34 @@
+"""The table is whole, and says what the libraries' own texts say where those are NVIDIA's."""
+
+import pytest
+
+from cosmos_handler.artifacts import negative_prompts
+from cosmos_handler.artifacts.defaults import GENERATION, generation_defaults, given
+
+
+@pytest.mark.parametrize("key", GENERATION, ids=str)
+def test_every_row_has_a_size_of_its_own(key: tuple[str, str]) -> None:
+    row = GENERATION[key]  # type: ignore[index]
+    assert row.size in row.sizes[row.resolution].values()
+    for tier in row.sizes.values():
+        for size in tier.values():
+            assert size.height % 16 == 0
+            assert size.width % 16 == 0
+
+
+def test_predict_2_5_as_nvidias_command_line_has_it() -> None:
+    row = generation_defaults("predict2.5", "image2world")
+    assert (row.num_frames, row.num_steps, row.guidance, row.seed, row.fps) == (77, 35, 7.0, 0, 16.0)
+    assert (row.size.height, row.size.width) == (704, 1280)
+
+
+@pytest.mark.model
+def test_the_negative_prompt_is_the_pipelines_own() -> None:
+    from diffusers.pipelines.cosmos.pipeline_cosmos2_5_predict import DEFAULT_NEGATIVE_PROMPT
+
+    assert DEFAULT_NEGATIVE_PROMPT == negative_prompts.PREDICT
+
+
+def test_zero_is_a_thing_to_say() -> None:
+    assert given(0, 7) == 0
+    assert given(None, 7) == 7
