@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from cosmos_handler.errors import InvalidBody, TooLarge, UnsupportedMediaType
 # A form's JSON object may come whole, in a part of this name.
 _WHOLE = "request"
 _MAX_TEXT_PART_BYTES = 2**20
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 async def read_body(request: Request, max_bytes: int) -> tuple[dict[str, Any], dict[str, bytes], bool]:
@@ -54,6 +57,9 @@ def _object(data: bytes, what: str) -> dict[str, Any]:
         raise InvalidBody(f"{what} is not JSON: {error}"[:300]) from None
     if not isinstance(value, dict):
         raise InvalidBody(f"{what} is not a JSON object")
+    # Python reads half a character, which no message to the model process could carry.
+    if _SURROGATE.search(data) and any(map(_HALF.search, _strings(value))):
+        raise InvalidBody(f"{what} holds half of a UTF-16 pair, which is no character")
     return value
 
 
@@ -78,7 +84,7 @@ async def _form(request: Request, max_bytes: int) -> tuple[dict[str, Any], dict[
                 raise InvalidBody(f"the form has {name!r} twice")
             if name == _WHOLE:
                 data = await part.read() if isinstance(part, UploadFile) else part.encode()
-                fields = {**_object(data, f"the part {_WHOLE!r}"), **fields}
+                fields = {**await asyncio.to_thread(_object, data, f"the part {_WHOLE!r}"), **fields}
                 strict = True
             elif isinstance(part, UploadFile):
                 files[name] = part
@@ -110,9 +116,13 @@ async def _take_files(files: Mapping[str, UploadFile], fields: dict[str, Any]) -
 
 
 def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from (text for each in value.values() for text in _strings(each))
-    elif isinstance(value, list):
-        yield from (text for each in value for text in _strings(each))
+    """Every string in it; without recursion, as a body may nest deeper than Python calls."""
+    left = [value]
+    while left:
+        match left.pop():
+            case str() as text:
+                yield text
+            case dict() as members:
+                left.extend(members.values())
+            case list() as items:
+                left.extend(items)

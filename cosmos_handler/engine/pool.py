@@ -145,13 +145,11 @@ class Pool:
         return False
 
     async def _serve(self, child: Child, group: Group) -> None:
-        feeding = asyncio.create_task(self._feed(child, group))
-        try:
+        async with asyncio.TaskGroup() as tasks:  # feeding cannot end unnoticed: no job would ever be taken again
+            feeding = tasks.create_task(self._feed(child, group))
             while (message := await child.inbox.get()) is not None:
                 _apply(message, group)
-        finally:
             feeding.cancel()
-            await asyncio.wait({feeding})
 
     async def _feed(self, child: Child, group: Group) -> None:
         while True:
@@ -162,7 +160,11 @@ class Pool:
             group.job = job
             job.start()
             log.info("job %s starts on %s", job.id, ",".join(group.devices))
-            await child.send(job.message())
+            try:
+                await child.send(job.message())
+            except ValueError:  # not to be put into JSON; a fault of ours, but of this job alone
+                log.exception("job %s cannot be told to a process", job.id)
+                job.fail(JobFailed("the task could not be handed to the model process"))
             await job.ended()
             group.job = None
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.messages.results import Output, Report
@@ -123,9 +123,11 @@ FromWorker = Annotated[
     Loading | Ready | Fatal | Progress | Token | Done | Failed | Cancelled, Field(discriminator="type")
 ]
 
-_TO_WORKER: TypeAdapter[Setup | Run | Cancel | Shutdown] = TypeAdapter(ToWorker)
+# An error that goes to the log must not carry prompts or answers there.
+_QUIET = ConfigDict(hide_input_in_errors=True)
+_TO_WORKER: TypeAdapter[Setup | Run | Cancel | Shutdown] = TypeAdapter(ToWorker, config=_QUIET)
 _FROM_WORKER: TypeAdapter[Loading | Ready | Fatal | Progress | Token | Done | Failed | Cancelled] = TypeAdapter(
-    FromWorker
+    FromWorker, config=_QUIET
 )
 
 

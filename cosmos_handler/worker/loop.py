@@ -62,6 +62,9 @@ class Loop:
                 message = decode_to_worker(self._pipe.recv_bytes())
             except (EOFError, OSError):
                 os._exit(0)  # the serving process is gone: nobody waits for what runs here
+            except ValueError:
+                log.exception("the serving process said something unreadable")
+                os._exit(1)  # deaf, this process would keep its job and its memory for ever; a new one takes its place
             if isinstance(message, Cancel):
                 self._cancelled.add(message.job_id)
             elif isinstance(message, Shutdown):

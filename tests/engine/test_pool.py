@@ -103,6 +103,15 @@ async def test_failures_become_the_errors_they_are() -> None:
 
 
 @in_loop
+async def test_a_job_that_cannot_be_told_fails_alone() -> None:
+    async with running() as (_, backlog):
+        unspeakable, good = put(backlog, "\ud800", "fine")
+        with pytest.raises(JobFailed):
+            await asyncio.wait_for(unspeakable.result(), 5)
+        assert (await asyncio.wait_for(good.result(), 5)).job_id == good.id
+
+
+@in_loop
 async def test_a_cancelled_job_stops_at_its_next_step() -> None:
     async with running() as (pool, backlog):
         slow, after = put(backlog, "slow", "fine")
