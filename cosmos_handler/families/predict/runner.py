@@ -13,16 +13,10 @@ from transformers import AutoTokenizer
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.families.base import Context, Family, Frames
+from cosmos_handler.families.decoding import ChecksElsewhere, uint8_frames
 from cosmos_handler.memory.components import PartClass
 from cosmos_handler.memory.place import PlacedParts
 from cosmos_handler.messages.tasks import Generate
-
-
-class _ChecksElsewhere:
-    """Stands where the pipeline insists on a safety checker; the checks themselves are run around the family."""
-
-    def to(self, device: torch.device) -> None:
-        """The pipeline moves its checker before it starts."""
 
 
 class Predict25(Family):
@@ -42,7 +36,7 @@ class Predict25(Family):
             transformer=parts["transformer"],
             vae=parts["tokenizer"],
             scheduler=UniPCMultistepScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
-            safety_checker=_ChecksElsewhere(),
+            safety_checker=ChecksElsewhere(),
         )
         self._pipeline.set_progress_bar_config(disable=True)
 
@@ -101,17 +95,11 @@ class Predict25(Family):
         }
 
     def _decode(self, latents: torch.Tensor) -> NDArray[np.uint8]:
-        """Latents [1, C, t, h, w] to frames [T, H, W, 3], by the pipeline's own arithmetic.
-
-        The pipeline's frames pass through its checker as uint8, cut off rather than rounded; so do these.
-        """
+        """Latents [1, C, t, h, w] to frames [T, H, W, 3], as the pipeline does it."""
         pipeline = self._pipeline
         mean = pipeline.latents_mean.to(latents.device, latents.dtype)
         std = pipeline.latents_std.to(latents.device, latents.dtype)  # this one holds reciprocals
-        decoded = pipeline.vae.decode((latents / std + mean).to(pipeline.vae.dtype), return_dict=False)[0]
-        shown = pipeline.video_processor.denormalize(decoded[0].permute(1, 2, 3, 0))
-        array: NDArray[np.uint8] = shown.float().mul_(255).to(torch.uint8).cpu().numpy()
-        return array
+        return uint8_frames(pipeline.vae.decode((latents / std + mean).to(pipeline.vae.dtype), return_dict=False)[0])
 
 
 def _at_size(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
