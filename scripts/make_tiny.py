@@ -24,6 +24,7 @@ if str(ROOT) not in sys.path:
 # Name → the module whose write(folder, seed=…, report=…) makes it. Imported on demand: the libraries take seconds.
 CHECKPOINTS = {
     "predict2.5": "scripts.tiny.predict2_5",
+    "reason1": "scripts.tiny.reason1",
     "reason2": "scripts.tiny.reason2",
 }
 MARKER = ".make_tiny.json"  # tells a folder written here, and which of its files are ours
@@ -31,6 +32,7 @@ MARKER = ".make_tiny.json"  # tells a folder written here, and which of its file
 _EPILOG = """\
 names:
   predict2.5   nvidia/Cosmos-Predict2.5-2B, diffusers form: model_index.json and a folder a component
+  reason1      nvidia/Cosmos-Reason1-7B: Qwen2.5-VL weights, tokenizer, processor
   reason2      nvidia/Cosmos-Reason2-2B: Qwen3-VL weights, tokenizer, processors
   all          each of them, in a subfolder of DIR with its name
 

@@ -112,7 +112,10 @@ def make_tiny(name: str, folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with one subfolder a checkpoint: predict2.5 and reason2."""
-    return make_tiny("all", tmp_path_factory.mktemp("models"))
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("predict2.5", "reason2"):  # no two that can do the same task: requests need not name a model
+        make_tiny(name, folder / name)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -35,8 +35,8 @@ def _detect(folder: Path, *, name: str, aliases: tuple[str, ...], revision: str 
         title, tasks, folders = "Cosmos Predict2.5", generator.TASKS, generator.FOLDERS
         parts, generation = generator.examine(look)
     else:
-        title, tasks, folders = "Cosmos Reason2", reasoner.TASKS, reasoner.FOLDERS
-        parts, context_tokens = reasoner.examine(look)
+        title, tasks, folders = reasoner.TITLES[recognised.family], reasoner.TASKS, reasoner.FOLDERS
+        parts, context_tokens = reasoner.examine(look, recognised.family)
     if look.faults:
         faults = "".join(f"\n  - {fault}" for fault in look.faults)
         raise CheckpointError(f"{folder} is not a complete {title} checkpoint:{faults}")

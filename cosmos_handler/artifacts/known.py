@@ -10,11 +10,16 @@ from cosmos_handler.artifacts.inspection import read_object
 
 SUPPORTED = (
     "Cosmos Predict2.5 in diffusers form (model_index.json naming Cosmos2_5_PredictBasePipeline) "
-    "and Cosmos Reason2 in transformers form (config.json with model_type qwen3_vl), both with safetensors weights"
+    "and Cosmos Reason1 and Reason2 in transformers form (config.json with model_type qwen2_5_vl or qwen3_vl), "
+    "all with safetensors weights"
 )
 
 PREDICT25_PIPELINE = "Cosmos2_5_PredictBasePipeline"
-_REASON2_TYPE, _REASON2_CLASS = "qwen3_vl", "Qwen3VLForConditionalGeneration"
+# Model type and class of a reasoner → its family.
+_REASONERS: Mapping[tuple[str, str], Family] = {
+    ("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration"): "reason1",
+    ("qwen3_vl", "Qwen3VLForConditionalGeneration"): "reason2",
+}
 
 _OTHER_PIPELINES: Mapping[str, str] = {
     "CosmosTextToWorldPipeline": "Cosmos 1.0 or Predict1 Text2World",
@@ -26,7 +31,6 @@ _OTHER_PIPELINES: Mapping[str, str] = {
     "Cosmos3OmniDiffusersPipeline": "Cosmos 3",
 }
 _OTHER_TYPES: Mapping[str, str] = {
-    "qwen2_5_vl": "Cosmos Reason1 (or another Qwen2.5-VL)",
     "cosmos3_omni": "Cosmos 3",
     "cosmos3_edge": "Cosmos 3 Edge",
 }
@@ -108,8 +112,9 @@ def _by_type(config: Path) -> Recognised:
     model_type = content.get("model_type")
     architectures = content.get("architectures")
     classes = [item for item in architectures if isinstance(item, str)] if isinstance(architectures, list) else []
-    if model_type == _REASON2_TYPE or (model_type is None and _REASON2_CLASS in classes):
-        return Recognised("supported", "reason2")
+    for (known_type, known_class), family in _REASONERS.items():
+        if model_type == known_type or (model_type is None and known_class in classes):
+            return Recognised("supported", family)
     if isinstance(model_type, str) and model_type in _OTHER_TYPES:
         return _unsupported(_OTHER_TYPES[model_type])
     named = [name for name in (model_type, *classes) if isinstance(name, str)]

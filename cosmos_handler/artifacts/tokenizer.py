@@ -20,15 +20,23 @@ def check_tokenizer_template(look: Inspection, *, folder: str) -> None:
         look.fault(f"{jinja} is missing (and {settings} holds no chat_template)")
 
 
-def check_processor(look: Inspection) -> None:
-    """Notes what the processor of a reasoner lacks: image and video settings, and the chat template."""
+def check_processor(look: Inspection, *, own_video_settings: bool) -> None:
+    """Notes what the processor of a reasoner lacks: image and video settings, and the chat template.
+
+    own_video_settings: False where those for images will do for videos.
+    """
     # Since transformers 5 all of it may be in processor_config.json; the chat template of a processor is never taken
     # from tokenizer_config.json.
     combined = _content(look, "processor_config.json")
     images = look.has("preprocessor_config.json")
     if not images and "image_processor" not in combined:
         look.fault("preprocessor_config.json is missing (and processor_config.json holds no image_processor)")
-    elif not images and "video_processor" not in combined and not look.has("video_preprocessor_config.json"):
+    elif (
+        own_video_settings
+        and not images
+        and "video_processor" not in combined
+        and not look.has("video_preprocessor_config.json")
+    ):
         look.fault("video_preprocessor_config.json is missing (and processor_config.json holds no video_processor)")
     templates = ("chat_template.jinja", "chat_template.json")
     if not combined.get("chat_template") and not any(look.has(file) for file in templates):

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from scripts.tiny.tokenizer import (
@@ -15,10 +14,9 @@ from scripts.tiny.tokenizer import (
     VIDEO_PAD,
     VISION_END,
     VISION_START,
-    whole_word_ids,
     write_tokenizer,
 )
-from scripts.tiny.weights import fill, padded_rows
+from scripts.tiny.weights import fill, mute_all_but_words, padded_rows
 
 _TEXT_WIDTH = 64
 _CONTEXT_TOKENS = 262_144
@@ -108,20 +106,8 @@ def _model(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Qwen3VLForCondit
     )
     model = Qwen3VLForConditionalGeneration(configuration)
     fill(model, seed=seed, gain=2.0)  # layers that outweigh the embedding, or every word repeats itself
-    _mute(model, tokenizer)
+    mute_all_but_words(model.get_input_embeddings().weight, tokenizer)  # the output layer is the embedding
     return model
-
-
-def _mute(model: Qwen3VLForConditionalGeneration, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make whole words the likely output, rather than an early end, control tokens, or bytes that are no text.
-
-    The output layer is the embedding, so the rows of all other tokens are made short. The first norm of the network
-    restores their length, which leaves them as telling as any on the way in.
-    """
-    embedding = model.get_input_embeddings().weight
-    muted = torch.ones(embedding.shape[0], dtype=torch.bool)
-    muted[whole_word_ids(tokenizer)] = False
-    embedding.data[muted] *= 0.05
 
 
 def _generation(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:

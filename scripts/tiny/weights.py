@@ -4,6 +4,9 @@ import hashlib
 import math
 
 import torch
+from transformers import PreTrainedTokenizerBase
+
+from scripts.tiny.tokenizer import whole_word_ids
 
 
 def fill(model: torch.nn.Module, *, seed: int, gain: float = 1.0) -> None:
@@ -22,6 +25,17 @@ def fill(model: torch.nn.Module, *, seed: int, gain: float = 1.0) -> None:
             values = torch.randn(parameter.shape, generator=_generator(seed, name)) * scale
         parameter.data = values.to(torch.bfloat16)
     model.eval()
+
+
+def mute_all_but_words(rows: torch.Tensor, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make whole words the likely output, rather than an early end, control tokens, or bytes that are no text.
+
+    rows: the output layer's weight, which is changed in place: the rows of all other tokens are made short. Where it is
+    the embedding as well, the first norm of the network restores their length, which leaves them as telling as any.
+    """
+    muted = torch.ones(rows.shape[0], dtype=torch.bool)
+    muted[whole_word_ids(tokenizer)] = False
+    rows.data[muted] *= 0.05
 
 
 def _is_norm_gain(name: str, parameter: torch.nn.Parameter) -> bool:

@@ -27,6 +27,7 @@ from tests.artifacts.miniature import (
 )
 
 DIT = "transformer/diffusion_pytorch_model"
+REASON1_CLASS = "Qwen2_5_VLForConditionalGeneration"
 MAKE_TINY = Path(__file__).parents[2] / "scripts" / "make_tiny.py"
 
 
@@ -239,6 +240,17 @@ def test_a_reasoner_may_keep_its_settings_where_older_and_newer_libraries_put_th
     assert detect(tmp_path, name="m").family == "reason2"
 
 
+@pytest.mark.parametrize("named", [{"model_type": "qwen2_5_vl"}, {"architectures": [REASON1_CLASS]}])
+def test_reason1_has_one_file_of_settings_for_images_and_videos(tmp_path: Path, named: dict[str, Any]) -> None:
+    write_reasoner(tmp_path)
+    write_json(tmp_path / "config.json", {**named, "max_position_embeddings": 4321})  # flat, as it was before
+    (tmp_path / "video_preprocessor_config.json").unlink()
+    checkpoint = detect(tmp_path, name="m")
+    assert (checkpoint.family, checkpoint.tasks, checkpoint.context_tokens) == ("reason1", ("reasoner",), 4321)
+    (tmp_path / "tokenizer.json").unlink()
+    assert faults_of(tmp_path).startswith(f"{tmp_path} is not a complete Cosmos Reason1 checkpoint:")
+
+
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
@@ -251,7 +263,6 @@ def test_a_reasoner_may_keep_its_settings_where_older_and_newer_libraries_put_th
         ("model_index.json", {"_class_name": "Cosmos3OmniDiffusersPipeline"}, "is Cosmos 3,"),
         ("model_index.json", {"_class_name": "Cosmos9Pipeline"}, "is a Cosmos model of the class Cosmos9Pipeline,"),
         ("modular_model_index.json", {"_class_name": "Cosmos3DistilledModularPipeline"}, "is Cosmos 3,"),
-        ("config.json", {"model_type": "qwen2_5_vl"}, "is Cosmos Reason1 (or another Qwen2.5-VL),"),
         ("config.json", {"model_type": "cosmos3_omni"}, "is Cosmos 3,"),
         ("config.json", {"model_type": "cosmos3_edge"}, "is Cosmos 3 Edge,"),
         ("config.json", {"architectures": ["CosmosEmbed1"]}, "is a Cosmos model of the type CosmosEmbed1,"),
@@ -349,9 +360,10 @@ def test_links_to_files_are_followed_and_dangling_ones_are_missing(tmp_path: Pat
 @pytest.mark.model
 def test_the_tiny_checkpoints_are_whole(tmp_path: Path) -> None:
     subprocess.run([sys.executable, MAKE_TINY, "all", "--out", tmp_path], check=True, timeout=120, capture_output=True)
-    generator, reasoner = discover(tmp_path)
+    generator, older_reasoner, reasoner = discover(tmp_path)
     assert (generator.family, [part.name for part in generator.parts]) == (
         "predict2.5",
         ["text_encoder", "transformer", "tokenizer"],
     )
+    assert (older_reasoner.family, older_reasoner.context_tokens) == ("reason1", 128_000)
     assert (reasoner.family, [part.dtype for part in reasoner.parts]) == ("reason2", ["bfloat16"])

@@ -40,6 +40,13 @@ FILES = {
         "vae/diffusion_pytorch_model.safetensors",
         *(f"tokenizer/{file}" for file in TOKENIZER_FILES),
     },
+    "reason1": {
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        *TOKENIZER_FILES,
+    },
     "reason2": {
         "config.json",
         "generation_config.json",
@@ -115,7 +122,7 @@ def test_same_seed_same_bytes_in_another_process(made: Path, tmp_path: Path, nam
 
 
 @pytest.mark.usefixtures("no_network")
-@pytest.mark.parametrize("folder", ["predict2.5/tokenizer", "reason2"])
+@pytest.mark.parametrize("folder", ["predict2.5/tokenizer", "reason1", "reason2"])
 def test_tokenizer_encodes_anything_and_speaks_the_chat_format(made: Path, folder: str) -> None:
     from transformers import AutoTokenizer
 
@@ -186,15 +193,17 @@ def test_predict_runs_from_text_image_and_video(made: Path, picture: Image.Image
 
 
 @pytest.mark.usefixtures("no_network")
-def test_reason_answers_text_image_and_video(made: Path, picture: Image.Image) -> None:
+@pytest.mark.parametrize("name", ["reason1", "reason2"])
+def test_reason_answers_text_image_and_video(made: Path, picture: Image.Image, name: str) -> None:
     import torch
-    from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
+    from transformers import AutoModelForImageTextToText, AutoProcessor
     from transformers.video_utils import VideoMetadata
 
-    processor = AutoProcessor.from_pretrained(made / "reason2")
-    model = Qwen3VLForConditionalGeneration.from_pretrained(made / "reason2", dtype=torch.bfloat16)
-    for field in ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id"):
-        assert getattr(model.config, field) == getattr(processor, field)
+    processor = AutoProcessor.from_pretrained(made / name)
+    model = AutoModelForImageTextToText.from_pretrained(made / name, dtype=torch.bfloat16)
+    for token in ("image_pad", "video_pad", "vision_start", "vision_end"):
+        field = f"{token.removesuffix('_pad')}_token_id"
+        assert getattr(model.config, field) == processor.tokenizer.convert_tokens_to_ids(f"<|{token}|>")
     assert model.generation_config.eos_token_id[0] == processor.tokenizer.eos_token_id
 
     def answer(question: str, *media: str, **inputs: object) -> str:
@@ -210,7 +219,7 @@ def test_reason_answers_text_image_and_video(made: Path, picture: Image.Image) -
 
     clip = np.random.default_rng(0).integers(0, 256, (24, 64, 96, 3), dtype=np.uint8)
     whole = VideoMetadata(total_num_frames=24, fps=24.0, duration=1.0, frames_indices=list(range(24)))
-    picked = VideoMetadata(total_num_frames=24, fps=24.0, duration=1.0, frames_indices=[0, 6, 12, 18])
+    picked = VideoMetadata(total_num_frames=24, fps=24.0, duration=1.0, frames_indices=[3, 9, 15, 21])
     answers = {
         "question": answer("What is the robot doing?"),
         "other question": answer("Is it safe to cross?"),
@@ -220,7 +229,7 @@ def test_reason_answers_text_image_and_video(made: Path, picture: Image.Image) -
             "What happens?", "video", videos=[clip], video_metadata=[whole], do_sample_frames=True, fps=4
         ),
         "sampled before": answer(
-            "What happens?", "video", videos=[clip[::6]], video_metadata=[picked], do_sample_frames=False
+            "What happens?", "video", videos=[clip[3::6]], video_metadata=[picked], do_sample_frames=False
         ),
     }
     assert len(set(answers.values())) == len(answers), "each input should have a say"
