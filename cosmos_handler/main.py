@@ -4,7 +4,9 @@ import argparse
 import asyncio
 import logging
 import signal
+import socket
 import sys
+import tempfile
 from types import FrameType
 
 import uvicorn
@@ -50,13 +52,16 @@ def main(argv: list[str] | None = None) -> int:
     _parse(sys.argv[1:] if argv is None else argv)
     try:
         settings = read_settings()
+        _try_work_dir(settings)
+        listener = _listen(settings)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_SETTINGS
     configure_logging(settings.log_level, process="serve")
     if settings.guardrails == "off":
         log.warning("guardrails are off: prompts and videos are not checked by this server")
-    failure = asyncio.run(_serve(settings))
+    with listener:
+        failure = asyncio.run(_serve(settings, listener))
     if failure is None:
         return 0
     return EXIT_WORKER if isinstance(failure, WorkerFailed) else EXIT_MODEL
@@ -74,7 +79,29 @@ def _parse(argv: list[str]) -> None:
     parser.parse_args(argv)
 
 
-async def _serve(settings: Settings) -> SetupError | None:
+def _try_work_dir(settings: Settings) -> None:
+    """Make a folder where jobs will make theirs: better no server than one that fails every request."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="try-", dir=settings.work_dir):
+            pass
+    except OSError as error:
+        problem = f"COSMOS_WORK_DIR={str(settings.work_dir)!r}: jobs cannot keep files there ({error.strerror})"
+        raise SettingsError([problem]) from None
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The port, taken before anything is loaded; connections wait until uvicorn takes them."""
+    try:
+        (family, *_, address), *_ = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        return socket.create_server(address, family=family, backlog=2048)
+    except (OSError, UnicodeError) as error:  # the second for a host name that no resolver could be asked for
+        names = f"COSMOS_HOST={settings.host!r}, SAGEMAKER_BIND_TO_PORT={settings.port}"
+        raise SettingsError([f"{names}: cannot listen there: {error}"]) from None
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> SetupError | None:
     backlog = Backlog(settings.max_jobs)
     pool = Pool(
         [Group(devices=(device,)) for device in settings.devices],
@@ -86,8 +113,6 @@ async def _serve(settings: Settings) -> SetupError | None:
     server = _Server(
         uvicorn.Config(
             create_app(engine, max_body_bytes=settings.max_body_bytes),
-            host=settings.host,
-            port=settings.port,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -99,7 +124,8 @@ async def _serve(settings: Settings) -> SetupError | None:
     # uvicorn raises the signal that ended it once more, for the handler before it: a mute one keeps the exit code.
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda number, frame: None)
-    await server.serve()
+    log.info("listening on %s, port %d", settings.host, settings.port)
+    await server.serve(sockets=[listener])
     return engine.failure
 
 

@@ -1,6 +1,7 @@
 """How the real process starts and refuses to start."""
 
 import shutil
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -49,6 +50,32 @@ def test_a_bad_environment_lists_every_fault(tmp_path: Path) -> None:
     assert code == 2
     assert "COSMOS_MAX_JOBS" in log
     assert "did you mean COSMOS_DEVICES?" in log
+
+
+@pytest.mark.parametrize("place", ["absent", "file"])
+def test_a_work_folder_that_cannot_be_used(tmp_path: Path, place: str) -> None:
+    """Root may write everywhere, so a read-only folder would prove nothing here."""
+    (tmp_path / "file").touch()
+    code, log, _ = refusal(tmp_path, tmp_path, COSMOS_WORK_DIR=str(tmp_path / place))
+    assert code == 2
+    assert f"COSMOS_WORK_DIR={str(tmp_path / place)!r}" in log
+    assert "Traceback" not in log
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, log, _ = refusal(tmp_path, tmp_path, SAGEMAKER_BIND_TO_PORT=str(port))
+    assert code == 2
+    assert f"SAGEMAKER_BIND_TO_PORT={port}" in log
+    assert "Address already in use" in log
+    assert "Traceback" not in log
+
+
+def test_a_host_that_is_none(tmp_path: Path) -> None:
+    code, log, _ = refusal(tmp_path, tmp_path, COSMOS_HOST="no.such.host.invalid")
+    assert code == 2
+    assert "COSMOS_HOST='no.such.host.invalid'" in log
 
 
 def test_help_and_version() -> None:
