@@ -4,7 +4,12 @@ import sys
 from pathlib import Path
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits, Part
+from cosmos_handler.artifacts.locate import ModelSource
+from cosmos_handler.engine.backlog import Backlog
+from cosmos_handler.engine.engine import Engine, EngineOptions
 from cosmos_handler.engine.job import Job
+from cosmos_handler.engine.pool import Pool
+from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.messages.results import Report, TextOutput, Verdict
 from cosmos_handler.messages.tasks import Answer, Generate, Piece, Turn
 from cosmos_handler.messages.wire import Done
@@ -44,6 +49,14 @@ REPORT = Report(
     peak_device_bytes=1,
     guardrails=(Verdict(check="text", state="off"), Verdict(check="video", state="off")),
 )
+
+
+def idle_engine(backlog: Backlog, folder: Path) -> Engine:
+    """An engine with nobody to run its jobs. Nothing is found in the folder, where jobs keep their files too."""
+    source = ModelSource(folder=folder, hub_model_id=None, hub_revision=None, token=None, offline=True)
+    options = EngineOptions(source=source, media_limits=MediaLimits(), work_dir=folder)
+    pool = Pool([], backlog, environment={}, cpu_threads=1)
+    return Engine(options, backlog=backlog, pool=pool, on_failure=lambda: None)
 
 
 def question(prompt: str) -> Answer:

@@ -9,9 +9,9 @@ from typing import Any
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from cosmos_handler.errors import InvalidBody, TooLarge, UnsupportedMediaType
+from cosmos_handler.errors import InvalidBody, JobCancelled, TooLarge, UnsupportedMediaType
 
 # A form's JSON object may come whole, in a part of this name.
 _WHOLE = "request"
@@ -23,7 +23,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 async def read_body(request: Request, max_bytes: int) -> tuple[dict[str, Any], dict[str, bytes], bool]:
     """The fields, the files by the names they can be referred to, and whether types are strict (JSON) or text (forms).
 
-    Raises InvalidBody, TooLarge, UnsupportedMediaType.
+    Raises InvalidBody, TooLarge, UnsupportedMediaType, and JobCancelled where the caller hangs up.
     """
     content_type = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
     if content_type == "multipart/form-data":
@@ -41,11 +41,14 @@ async def _limited(request: Request, max_bytes: int) -> AsyncGenerator[bytes, No
     if promised.isdecimal() and int(promised) > max_bytes:
         raise TooLarge(f"the body has {promised} bytes; the limit is {max_bytes}")
     size = 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > max_bytes:
-            raise TooLarge(f"the body has more than {max_bytes} bytes, which is the limit")
-        yield piece
+    try:
+        async for piece in request.stream():
+            size += len(piece)
+            if size > max_bytes:
+                raise TooLarge(f"the body has more than {max_bytes} bytes, which is the limit")
+            yield piece
+    except ClientDisconnect:
+        raise JobCancelled("the caller hung up in the middle of the body") from None
 
 
 def _object(data: bytes, what: str) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from cosmos_handler.api.accept import choose
 from cosmos_handler.api.body import read_body
 from cosmos_handler.api.errors import response_for
 from cosmos_handler.api.openai import chat_chunks, chat_completion
+from cosmos_handler.api.presence import while_there
 from cosmos_handler.api.render import as_json, headers
 from cosmos_handler.api.stream import JobStream, job_events
 from cosmos_handler.engine.engine import Engine
 from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.job import Job
-from cosmos_handler.errors import CosmosError, JobCancelled
+from cosmos_handler.errors import CosmosError
 from cosmos_handler.messages.results import VideoOutput
 from cosmos_handler.messages.wire import Done
 from cosmos_handler.schemas.generation import GenerationRequest
@@ -45,7 +46,8 @@ def sagemaker_router(engine: Engine, *, max_body_bytes: int) -> APIRouter:
         media_type = _media_type(request, invocation)
         async with AsyncExitStack() as stack:
             encoding: Encoding = "npz" if media_type == _NPZ else "mp4"
-            job = await stack.enter_async_context(engine.submit(invocation, encoding))
+            async with while_there(request):  # media are decoded here, which takes its time
+                job = await stack.enter_async_context(engine.submit(invocation, encoding))
             if media_type == _STREAM:
                 chunks = chat_chunks if isinstance(invocation.request, ChatRequest) else job_events
                 return JobStream(chunks(job, job.listen()), job_context=stack.pop_all(), job_id=job.id)
@@ -65,8 +67,8 @@ def _media_type(request: Request, invocation: Invocation) -> str:
 
 async def _answer(request: Request, job: Job, whole: Callable[[Job, Done], dict[str, Any]]) -> Response:
     try:
-        await _ended_or_gone(request, job)
-        done = await job.result()
+        async with while_there(request):
+            done = await job.result()
     except CosmosError as error:
         return response_for(error, job_id=job.id)
     if isinstance(done.output, VideoOutput) and _wants_file(request):
@@ -77,21 +79,3 @@ async def _answer(request: Request, job: Job, whole: Callable[[Job, Done], dict[
 
 def _wants_file(request: Request) -> bool:
     return choose(request.headers.get("accept"), (_JSON, _MP4, _NPZ)) != _JSON
-
-
-async def _ended_or_gone(request: Request, job: Job) -> None:
-    """Wait for the end of the job; raises JobCancelled when the caller hangs up first."""
-    ending = asyncio.ensure_future(job.ended())
-    leaving = asyncio.ensure_future(_hung_up(request))
-    try:
-        await asyncio.wait({ending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        ending.cancel()
-        leaving.cancel()
-    if not job.state.is_terminal:
-        raise JobCancelled("the caller hung up")
-
-
-async def _hung_up(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

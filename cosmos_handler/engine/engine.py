@@ -96,8 +96,7 @@ class Engine:
 
         Raises RequestError before any weight moves, and Unavailable when there is no place.
         """
-        if self._stopping:
-            raise Stopping("the server is shutting down", retry_after_seconds=30)
+        self._refuse_when_stopping()
         checkpoint = next(each for each in self.checkpoints if each.name == invocation.model.name)
         permit = self._backlog.acquire()
         left = asyncio.Event()
@@ -107,6 +106,7 @@ class Engine:
             folder = Path(mkdtemp(prefix=f"{job_id}-", dir=self._options.work_dir))
             inbox = Inbox(folder, invocation.uploads, self._options.media_limits, self._decoders)
             task = await build_task(invocation, checkpoint, inbox, encoding)
+            self._refuse_when_stopping()  # once more: the line was emptied at the signal, and decoding takes its time
         except BaseException:
             permit.close()
             if folder is not None:
@@ -125,6 +125,10 @@ class Engine:
             if not job.state.is_terminal:
                 # On its own, because the one who leaves may be in the middle of being cancelled himself.
                 self._keep(self._pool.cancel(job))
+
+    def _refuse_when_stopping(self) -> None:
+        if self._stopping:
+            raise Stopping("the server is shutting down", retry_after_seconds=30)
 
     def _keep(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

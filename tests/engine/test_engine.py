@@ -1,0 +1,44 @@
+"""The engine around a job: who is let in, and until when."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from cosmos_handler.engine import engine as room
+from cosmos_handler.engine.backlog import Backlog
+from cosmos_handler.engine.engine import Engine
+from cosmos_handler.errors import Stopping
+from cosmos_handler.messages.tasks import Answer
+from cosmos_handler.schemas.invocation import parse
+from tests.fakes import REASON, idle_engine, question
+
+
+@pytest.fixture
+def backlog() -> Backlog:
+    return Backlog(1)
+
+
+@pytest.fixture
+def engine(backlog: Backlog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """An engine with a model and nobody to run it."""
+    monkeypatch.setattr(Engine, "checkpoints", (REASON,))
+    return idle_engine(backlog, tmp_path)
+
+
+def test_a_signal_while_media_are_decoded_turns_the_job_away(
+    engine: Engine, backlog: Backlog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def build(*_: object) -> Answer:
+        engine.stop_accepting()
+        return question("hello")
+
+    async def run() -> None:
+        async with engine.submit(parse({"prompt": "hello"}, models=engine.served), "mp4"):
+            raise AssertionError("it was let in")
+
+    monkeypatch.setattr(room, "build_task", build)
+    with pytest.raises(Stopping):
+        asyncio.run(run())
+    assert backlog.taken == 0
+    assert backlog.take() is None
