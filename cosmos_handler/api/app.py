@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 
-from cosmos_handler.api.errors import handle_cosmos_error, handle_unexpected
+from cosmos_handler.api.errors import handle_cosmos_error, handle_http, handle_unexpected
 from cosmos_handler.api.sagemaker import sagemaker_router
 from cosmos_handler.engine.engine import Engine
 from cosmos_handler.errors import CosmosError
@@ -23,5 +24,6 @@ def create_app(engine: Engine, *, max_body_bytes: int) -> FastAPI:
     app = FastAPI(title="Cosmos on SageMaker", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(sagemaker_router(engine, max_body_bytes=max_body_bytes))
     app.add_exception_handler(CosmosError, handle_cosmos_error)
+    app.add_exception_handler(HTTPException, handle_http)
     app.add_exception_handler(Exception, handle_unexpected)
     return app

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from cosmos_handler.errors import InvalidBody, JobCancelled, TooLarge, UnsupportedMediaType
+from cosmos_handler.errors import InvalidBody, InvalidField, JobCancelled, TooLarge, UnsupportedMediaType
 
 # A form's JSON object may come whole, in a part of this name.
 _WHOLE = "request"
@@ -23,7 +24,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 async def read_body(request: Request, max_bytes: int) -> tuple[dict[str, Any], dict[str, bytes], bool]:
     """The fields, the files by the names they can be referred to, and whether types are strict (JSON) or text (forms).
 
-    Raises InvalidBody, TooLarge, UnsupportedMediaType, and JobCancelled where the caller hangs up.
+    Raises InvalidBody, InvalidField, TooLarge, UnsupportedMediaType, and JobCancelled when the caller hangs up.
     """
     content_type = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
     if content_type == "multipart/form-data":
@@ -54,7 +55,7 @@ async def _limited(request: Request, max_bytes: int) -> AsyncGenerator[bytes, No
 def _object(data: bytes, what: str) -> dict[str, Any]:
     try:
         value = json.loads(
-            data.decode("utf-8-sig"), parse_constant=_refuse_constant
+            data.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_members
         )  # Windows tools put a BOM in front
     except (ValueError, RecursionError) as error:
         raise InvalidBody(f"{what} is not JSON: {error}"[:300]) from None
@@ -64,6 +65,15 @@ def _object(data: bytes, what: str) -> dict[str, Any]:
     if _SURROGATE.search(data) and any(map(_HALF.search, _strings(value))):
         raise InvalidBody(f"{what} holds half of a UTF-16 pair, which is no character")
     return value
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, in which no name stands twice: readers disagree on which of the two counts."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        seen = Counter(name for name, _ in pairs)
+        raise InvalidField(next(name for name in seen if seen[name] > 1), "is given twice")
+    return members
 
 
 def _refuse_constant(name: str) -> None:
@@ -83,11 +93,14 @@ async def _form(request: Request, max_bytes: int) -> tuple[dict[str, Any], dict[
     strict = False
     try:
         for name, part in form.multi_items():
-            if name in files or (name in fields and name != _WHOLE):
-                raise InvalidBody(f"the form has {name!r} twice")
+            if name in files or name in fields or (name == _WHOLE and strict):
+                raise InvalidField(name, "is given twice")
             if name == _WHOLE:
                 data = await part.read() if isinstance(part, UploadFile) else part.encode()
-                fields = {**await asyncio.to_thread(_object, data, f"the part {_WHOLE!r}"), **fields}
+                whole = await asyncio.to_thread(_object, data, f"the part {_WHOLE!r}")
+                for twice in whole.keys() & fields.keys():
+                    raise InvalidField(twice, "is given twice")
+                fields |= whole
                 strict = True
             elif isinstance(part, UploadFile):
                 files[name] = part

@@ -5,12 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cosmos_handler import errors
 
 log = logging.getLogger(__name__)
+
+# Names and values of the client's come back in errors, and may be as long as a body.
+_MAX_MESSAGE_CHARACTERS = 800
+_MAX_FIELD_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,23 @@ TABLE: Mapping[type[errors.CosmosError], Row] = {
 def body_of(error: errors.CosmosError, *, job_id: str | None = None) -> dict[str, Any]:
     """The error object, useful part first: SageMaker passes on 2,048 characters."""
     row = TABLE[type(error)]
-    body: dict[str, Any] = {"type": row.type, "message": str(error) if row.tell else "the server is not set up"}
-    for name in ("field", "allowed"):
+    message = str(error) if row.tell else "the server is not set up"
+    if field := getattr(error, "field", None):  # a long name must not push out what is wrong with it
+        message = message.replace(field, _clipped(field, _MAX_FIELD_CHARACTERS), 1)
+    body: dict[str, Any] = {"type": row.type, "message": _clipped(message, _MAX_MESSAGE_CHARACTERS)}
+    for name, most in (("field", _MAX_FIELD_CHARACTERS), ("allowed", _MAX_MESSAGE_CHARACTERS)):
         value = getattr(error, name, None)
         if value is not None:
-            body[name] = value
+            body[name] = _clipped(value, most)
     if job_id is not None:
         body["job_id"] = job_id
     return {"error": body}
+
+
+def _clipped(text: str, most: int) -> str:
+    """At most so many characters; half a character, which no answer could carry, as its escape."""
+    kept = text if len(text) <= most else f"{text[: most - 1]}…"
+    return kept.encode(errors="backslashreplace").decode()
 
 
 def response_for(error: errors.CosmosError, *, job_id: str | None = None) -> JSONResponse:
@@ -72,6 +86,14 @@ async def handle_cosmos_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, errors.CosmosError):
         raise error
     return response_for(error)
+
+
+async def handle_http(request: Request, error: Exception) -> Response:
+    """A route or a method that is none, in the same form as every other error."""
+    if not isinstance(error, HTTPException):
+        raise error
+    body = {"error": {"type": error.detail.lower().replace(" ", "_"), "message": f"{request.method}: {error.detail}"}}
+    return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 
 
 async def handle_unexpected(request: Request, error: Exception) -> Response:

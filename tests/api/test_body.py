@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from cosmos_handler.api.body import read_body
-from cosmos_handler.errors import InvalidBody
+from cosmos_handler.errors import InvalidBody, InvalidField, JobCancelled
 
 BOUNDARY = "multipart/form-data; boundary=x"
 
@@ -49,3 +49,43 @@ def test_a_deep_body_is_read_in_a_form_too() -> None:
     depth = 600
     content = b'{"z": ' + b"[" * depth + b"]" * depth + b"}"
     assert read(whole(content), content_type=BOUNDARY) == read(content)
+
+
+def part(name: str, value: str) -> bytes:
+    """One field of a form."""
+    return f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+
+
+@pytest.mark.parametrize("content", [b'{"seed": 1, "seed": 2}', b'{"messages": [{"seed": 1, "role": "", "seed": 1}]}'])
+def test_a_name_that_stands_twice(content: bytes) -> None:
+    with pytest.raises(InvalidField, match="seed: is given twice"):
+        read(content)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [("prompt", "a"), ("prompt", "b")],
+        [("prompt", "a"), ("request", '{"prompt": "b"}')],
+        [("request", '{"prompt": "b"}'), ("prompt", "a")],
+        [("request", '{"prompt": "b"}'), ("prompt", "b"), ("request", "{}")],
+    ],
+)
+def test_a_part_that_comes_twice(parts: list[tuple[str, str]]) -> None:
+    content = b"".join(part(name, value) for name, value in parts) + b"--x--\r\n"
+    with pytest.raises(InvalidField, match="is given twice"):
+        read(content, content_type=BOUNDARY)
+    with pytest.raises(InvalidField, match="request: is given twice"):
+        read(part("request", "{}") * 2 + b"--x--\r\n", content_type=BOUNDARY)
+
+
+@pytest.mark.parametrize("content_type", ["application/json", BOUNDARY])
+def test_a_caller_who_hangs_up_in_the_middle(content_type: str) -> None:
+    messages: list[Message] = [{"type": "http.request", "body": b"--", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    scope = {"type": "http", "headers": [(b"content-type", content_type.encode())]}
+    with pytest.raises(JobCancelled):
+        asyncio.run(read_body(Request(scope, receive), 10**6))

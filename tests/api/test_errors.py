@@ -54,3 +54,17 @@ def test_unavailable_says_when_to_come_back() -> None:
 
 def test_what_is_meant_for_the_deployer_is_not_told() -> None:
     assert b"/opt/ml" not in bytes(response_for(errors.CheckpointError("/opt/ml/model is empty")).body)
+
+
+def test_what_the_client_wrote_does_not_come_back_at_any_length() -> None:
+    field, value = "k" * 10**6, "v" * 10**6
+    body = bytes(response_for(errors.InvalidField(field, f"is {value}", allowed=value)).body)
+    assert len(body) < 2048  # what SageMaker passes on
+    error = json.loads(body)["error"]
+    assert error["field"] == "k" * 199 + "…"
+    assert error["message"].startswith(f"{error['field']}: is vvv")
+
+
+def test_half_a_character_in_a_name_can_be_answered() -> None:
+    body = bytes(response_for(errors.InvalidField("\ud800", "is given twice")).body)
+    assert json.loads(body)["error"]["field"] == "\\ud800"

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ def without(body: dict[str, Any], *names: str) -> dict[str, Any]:
 
 CASES: list[tuple[str, dict[str, Any], int, str, str]] = [
     # what, body, status, field, something that the message must say
+    ("long unknown field", {**GENERATE, "k" * 10_000: 1}, 400, "k" * 199 + "…", "not a field"),
+    ("long model", {**GENERATE, "model": "m" * 10_000}, 400, "model", "there is no model"),
     ("unknown field", {**GENERATE, "stepz": 3}, 400, "stepz", "num_steps"),
     ("wrong type", {**GENERATE, "num_steps": "many"}, 400, "num_steps", "1 to 200"),
     ("no prompt", without(GENERATE, "prompt"), 400, "prompt", ""),
@@ -131,8 +134,20 @@ def test_a_body_over_the_limit_is_refused_before_it_is_sent(server: Server) -> N
 
 
 def test_routes_that_are_none(server: Server) -> None:
-    assert server.client.get("/").status_code == 404
-    assert server.client.get("/invocations").status_code == 405
+    for path, status in (("/", 404), ("/invocations", 405)):
+        response = server.client.get(path)
+        assert response.status_code == status
+        assert response.json()["error"]["message"].startswith("GET: ")
+    assert response.headers["allow"] == "POST"
+
+
+def test_a_caller_who_hangs_up_in_the_middle_of_a_body_is_no_fault(server: Server) -> None:
+    address = (server.client.base_url.host, server.client.base_url.port)
+    lines = ("POST /invocations HTTP/1.1", "Host: x", "Content-Type: application/json", "Content-Length: 500", "", "{")
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+    assert server.client.get("/ping").status_code == 200
+    assert "unexpected fault" not in server.log
 
 
 def test_nothing_is_left_behind(server: Server) -> None:
