@@ -27,6 +27,8 @@ def facts(job: Job, done: Done) -> dict[str, Any]:
         "peak_device_bytes": report.peak_device_bytes,
         "guardrails": {verdict.check: verdict.state for verdict in report.guardrails},
     }
+    if report.guidance_usual is not None:
+        carried["guidance_usual"] = report.guidance_usual
     if job.name is not None:
         carried["name"] = job.name
     if isinstance(done.output, VideoOutput):

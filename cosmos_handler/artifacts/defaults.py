@@ -25,6 +25,7 @@ class GenerationDefaults:
     convention: "conditional" where guidance g means conditional + g (conditional - unconditional), as in NVIDIA's
         code and in diffusers up to 2.5; "usual" where it means unconditional + g (conditional - unconditional).
     shift: the flow shift that the request may change; None where the checkpoint's scheduler fixes it.
+    chunk_size, chunk_overlap: frames made at a time and handed on to the next time, where long videos are made so.
     sizes: tier → aspect ratio, width to height → pixels; resolution and aspect_ratio say which of them is the default.
     """
 
@@ -39,6 +40,8 @@ class GenerationDefaults:
     resolution: str
     aspect_ratio: str
     sizes: Mapping[str, Mapping[str, Size]]
+    chunk_size: int | None = None
+    chunk_overlap: int | None = None
 
     @property
     def size(self) -> Size:
@@ -68,6 +71,8 @@ _PREDICT25 = GenerationDefaults(
     resolution="720",
     aspect_ratio="16,9",
     sizes=_PREDICT_SIZES,
+    chunk_size=77,
+    chunk_overlap=1,
 )
 
 GENERATION: Mapping[tuple[Family, str], GenerationDefaults] = {
@@ -80,6 +85,14 @@ GENERATION: Mapping[tuple[Family, str], GenerationDefaults] = {
 def generation_defaults(family: Family, task: str) -> GenerationDefaults:
     """The row of a task. Raises KeyError for a task that makes no pictures."""
     return GENERATION[family, task]
+
+
+def usual_guidance(family: Family, guidance: float) -> float:
+    """A family's guidance in the convention that most papers and other pipelines use, in which 1 is off."""
+    convention = next(row.convention for (named, _), row in GENERATION.items() if named == family)
+    if convention == "usual":
+        return guidance
+    return guidance + 1 if guidance > 1 else 1.0  # at 1 and below the conditional form is switched off
 
 
 def given(value: T | None, default: T) -> T:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits
 from cosmos_handler.artifacts.defaults import Size, generation_defaults, given
+from cosmos_handler.engine.chunking import plan_chunks
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.errors import InvalidField
 from cosmos_handler.media.clip import MediaFile
@@ -43,12 +44,7 @@ async def generation_task(
     defaults = generation_defaults(checkpoint.family, invocation.task)
     height, width = _size(invocation, request, limits, defaults.size)
     num_output_frames = given(request.num_output_frames, min(defaults.num_frames, limits.max_frames))
-    if num_output_frames > limits.max_frames:
-        raise InvalidField(
-            invocation.written("num_output_frames"),
-            f"is {num_output_frames}, more than {checkpoint.name} can make",
-            allowed=f"1 to {limits.max_frames}",
-        )
+    chunks = plan_chunks(invocation, request, defaults, limits, num_output_frames)
     latent_frames = _latent_conditional_frames(invocation, request, kind)
     media = await _conditioning(invocation, request, kind, latent_frames, inbox)
     return Generate(
@@ -60,19 +56,15 @@ async def generation_task(
         seed=given(request.seed, defaults.seed),
         guidance=given(request.guidance, defaults.guidance),
         num_steps=given(request.num_steps, defaults.num_steps),
-        num_frames=_makeable(num_output_frames, limits),
+        num_frames=chunks.num_frames,
+        num_chunks=chunks.count,
+        chunk_overlap=chunks.overlap,
         num_output_frames=num_output_frames,
         height=height,
         width=width,
         fps=given(request.fps, defaults.fps),
         encoding=encoding,
     )
-
-
-def _makeable(num_frames: int, limits: GenerationLimits) -> int:
-    """The next count that the VAE can make: 4k+1."""
-    factor = limits.temporal_factor
-    return -(-(num_frames - 1) // factor) * factor + 1
 
 
 def _size(

@@ -55,11 +55,16 @@ class Context:
     step_number: int = 0
 
     @contextmanager
-    def stage(self, name: str, parts: tuple[str, ...] = (), *, num_steps: int = 0) -> Iterator[Mapping[str, Any]]:
-        """A stage with the parts it needs, on the device and by name; timed and announced."""
+    def stage(
+        self, name: str, parts: tuple[str, ...] = (), *, num_steps: int = 0, from_step: int = 0
+    ) -> Iterator[Mapping[str, Any]]:
+        """A stage with the parts it needs, on the device and by name; timed and announced.
+
+        from_step: how many of num_steps were done before, where a stage is entered once for every chunk of a video.
+        """
         self.raise_if_cancelled()
-        self.stage_name, self.step_number = name, 0
-        self.on_progress(name, 0, num_steps)
+        self.stage_name, self.step_number = name, from_step
+        self.on_progress(name, from_step, num_steps)
         began = time.perf_counter()
         try:
             with self.parts.use(parts) as modules:

@@ -15,7 +15,10 @@ class Verdict(Value):
 
 
 class Report(Value):
-    """What every answer carries, besides its job id."""
+    """What every answer carries, besides its job id.
+
+    guidance_usual: the guidance of a generated answer as unconditional + g (conditional - unconditional).
+    """
 
     model: str
     revision: str
@@ -25,6 +28,7 @@ class Report(Value):
     stage_seconds: dict[str, float]
     peak_device_bytes: int | None
     guardrails: tuple[Verdict, ...]
+    guidance_usual: float | None = None
 
 
 class VideoOutput(Value):

@@ -33,12 +33,18 @@ class Generation(Value):
 
 
 class Generate(Generation):
-    """Make a video with Predict 2.5, from words alone or going on from an image or a video."""
+    """Make a video with Predict 2.5, from words alone or going on from an image or a video.
+
+    num_chunks: how many times num_frames are made, each time going on from the last chunk_overlap frames of the time
+        before, which are not repeated in the video.
+    """
 
     kind: Literal["generate"] = "generate"
     inference_type: Literal["text2world", "image2world", "video2world"]
     media: MediaFile | None
     num_latent_conditional_frames: int
+    num_chunks: int = 1
+    chunk_overlap: int = 1
 
 
 class Piece(Value):

@@ -63,6 +63,9 @@ class GenerationRequest(BaseModel):
     num_output_frames: int | None = Field(
         None, ge=1, description="whole number from 1 up to the most the model can make"
     )
+    enable_autoregressive: bool | None = Field(None, description="true or false: make a long video chunk by chunk")
+    chunk_size: int | None = Field(None, ge=1, description="frames of a chunk, 4k+1")
+    chunk_overlap: int | None = Field(None, description="1 or 5: the frames that a chunk hands on to the next")
     num_input_frames: int | None = Field(
         None, ge=0, le=2, description="latent frames to condition on: 0 text2world, 1 image2world, 1 or 2 video2world"
     )

@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.artifacts.defaults import usual_guidance
 from cosmos_handler.errors import RequestError
 from cosmos_handler.families.base import Context, Family, Frames, Stopped, Words
 from cosmos_handler.families.registry import family_class
@@ -134,4 +135,9 @@ class Session:
             stage_seconds=dict(context.stage_seconds),
             peak_device_bytes=self._peak.read_bytes(),
             guardrails=verdicts_without_checks(),
+            guidance_usual=_usual_guidance(checkpoint, message),
         )
+
+
+def _usual_guidance(checkpoint: Checkpoint, message: Run) -> float | None:
+    return usual_guidance(checkpoint.family, message.task.guidance) if isinstance(message.task, Generation) else None

@@ -3,7 +3,7 @@
 import pytest
 
 from cosmos_handler.artifacts import negative_prompts
-from cosmos_handler.artifacts.defaults import GENERATION, generation_defaults, given
+from cosmos_handler.artifacts.defaults import GENERATION, generation_defaults, given, usual_guidance
 
 
 @pytest.mark.parametrize("key", GENERATION, ids=str)
@@ -27,6 +27,11 @@ def test_the_negative_prompt_is_the_pipelines_own() -> None:
     from diffusers.pipelines.cosmos.pipeline_cosmos2_5_predict import DEFAULT_NEGATIVE_PROMPT
 
     assert DEFAULT_NEGATIVE_PROMPT == negative_prompts.PREDICT
+
+
+@pytest.mark.parametrize(("guidance", "usual"), [(7.0, 8.0), (1.5, 2.5), (1.0, 1.0), (0.0, 1.0)])
+def test_predict_2_5_adds_its_guidance_to_the_conditional(guidance: float, usual: float) -> None:
+    assert usual_guidance("predict2.5", guidance) == usual
 
 
 def test_zero_is_a_thing_to_say() -> None:

@@ -103,6 +103,7 @@ def test_nvidias_picture_becomes_a_playable_video(server: Server) -> None:
     job_id = response.headers["x-cosmos-job-id"]
     assert json.loads(metadata["comment"])["job_id"] == job_id
     assert json.loads(metadata["comment"])["model"] == "predict2.5"
+    assert json.loads(metadata["comment"])["guidance_usual"] == 8.0
 
 
 def test_what_every_answer_carries(server: Server) -> None:
@@ -112,6 +113,7 @@ def test_what_every_answer_carries(server: Server) -> None:
     assert answer["name"] == "my clip"
     assert (answer["model"], answer["seed"], answer["device"]) == ("predict2.5", 7, "cpu")
     assert answer["revision"].startswith("files-")
+    assert answer["guidance_usual"] == 8.0  # 7, NVIDIA's default, in the words of those who count from 1
     assert answer["plan"] == {"text_encoder": "resident", "transformer": "resident", "tokenizer": "resident"}
     assert set(answer["stage_seconds"]) == {"encode_text", "denoise", "decode", "encode_video"}
     assert all(seconds > 0 for seconds in answer["stage_seconds"].values())

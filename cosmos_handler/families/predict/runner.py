@@ -42,57 +42,59 @@ class Predict25(Family):
 
     @torch.no_grad()
     def run(self, task: Generate, context: Context) -> Frames:
-        """The video of a task: uint8 frames, num_frames of them."""
+        """The video of a task: uint8 frames, as many as its chunks make."""
         with context.stage("encode_text", ("text_encoder",)):
-            prompt_embeds, negative_prompt_embeds = self._pipeline.encode_prompt(
-                prompt=task.prompt,
-                negative_prompt=task.negative_prompt,
-                do_classifier_free_guidance=task.guidance > 1.0,  # the pipeline's own condition
-                device=context.parts.device,
-            )
-        with context.stage("denoise", ("transformer", "tokenizer"), num_steps=task.num_steps):
-            latents = self._denoise(task, context, prompt_embeds, negative_prompt_embeds)
-        with context.stage("decode", ("tokenizer",)):
-            frames = self._decode(latents)
-        if len(frames) != task.num_frames:
-            raise AssertionError(f"the decoder made {len(frames)} frames of {task.num_frames}: this is a bug")
-        return Frames(frames, num_output_frames=task.num_output_frames, fps=task.fps)
+            embeds = self._encode(task, context)
+        chunks: list[NDArray[np.uint8]] = []
+        for number in range(task.num_chunks):
+            start = _handed_on(chunks[-1], task.chunk_overlap) if chunks else _conditioning(task)
+            steps_before = number * task.num_steps
+            num_steps = task.num_chunks * task.num_steps
+            with context.stage("denoise", ("transformer", "tokenizer"), num_steps=num_steps, from_step=steps_before):
+                latents = self._denoise(task, context, embeds, start, number)
+            with context.stage("decode", ("tokenizer",)):
+                frames = self._decode(latents)
+            if len(frames) != task.num_frames:
+                raise AssertionError(f"the decoder made {len(frames)} frames of {task.num_frames}: this is a bug")
+            chunks.append(frames)
+        whole = np.concatenate([chunks[0], *(chunk[task.chunk_overlap :] for chunk in chunks[1:])])
+        return Frames(whole, num_output_frames=task.num_output_frames, fps=task.fps)
+
+    def _encode(self, task: Generate, context: Context) -> Mapping[str, Any]:
+        """The words of a task, as the pipeline's arguments: they are the same in every chunk."""
+        prompt_embeds, negative_prompt_embeds = self._pipeline.encode_prompt(
+            prompt=task.prompt,
+            negative_prompt=task.negative_prompt,
+            do_classifier_free_guidance=task.guidance > 1.0,  # the pipeline's own condition
+            device=context.parts.device,
+        )
+        return {"prompt_embeds": prompt_embeds, "negative_prompt_embeds": negative_prompt_embeds}
 
     def _denoise(
-        self, task: Generate, context: Context, prompt_embeds: torch.Tensor, negative_prompt_embeds: torch.Tensor | None
+        self, task: Generate, context: Context, embeds: Mapping[str, Any], start: Mapping[str, Any], number: int
     ) -> torch.Tensor:
+        """The latents of one chunk. start: what it goes on from, as the pipeline's arguments."""
+
         def after_step(pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             # Raising is the way out: the pipeline's own interrupt would skip the steps and still decode.
-            context.step(index + 1, task.num_steps)
+            context.step(number * task.num_steps + index + 1, task.num_chunks * task.num_steps)
             return {}
 
         result = self._pipeline(
-            **self._conditioning(task),
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
+            **start,
+            **embeds,
             height=task.height,
             width=task.width,
             num_frames=task.num_frames,
             num_inference_steps=task.num_steps,
             guidance_scale=task.guidance,
-            # A CPU generator gives the same noise on every device.
-            generator=torch.Generator("cpu").manual_seed(task.seed),
+            # A CPU generator gives the same noise on every device. Each chunk has a seed of its own, as at NVIDIA.
+            generator=torch.Generator("cpu").manual_seed(task.seed + number),
             output_type="latent",
             callback_on_step_end=after_step,
         )
         latents: torch.Tensor = result.frames
         return latents
-
-    def _conditioning(self, task: Generate) -> dict[str, Any]:
-        if task.media is None:
-            return {}
-        frames = task.media.frames()
-        if task.inference_type == "image2world":
-            return {"image": _at_size(frames[0], task.height, task.width)}
-        return {
-            "video": [Image.fromarray(frame) for frame in frames],
-            "num_latent_conditional_frames": task.num_latent_conditional_frames,
-        }
 
     def _decode(self, latents: torch.Tensor) -> NDArray[np.uint8]:
         """Latents [1, C, t, h, w] to frames [T, H, W, 3], as the pipeline does it."""
@@ -100,6 +102,25 @@ class Predict25(Family):
         mean = pipeline.latents_mean.to(latents.device, latents.dtype)
         std = pipeline.latents_std.to(latents.device, latents.dtype)  # this one holds reciprocals
         return uint8_frames(pipeline.vae.decode((latents / std + mean).to(pipeline.vae.dtype), return_dict=False)[0])
+
+
+def _conditioning(task: Generate) -> Mapping[str, Any]:
+    """What the video goes on from, as the pipeline's arguments."""
+    if task.media is None:
+        return {}
+    frames = task.media.frames()
+    if task.inference_type == "image2world":
+        return {"image": _at_size(frames[0], task.height, task.width)}
+    return _video(frames, task.num_latent_conditional_frames)
+
+
+def _handed_on(chunk: NDArray[np.uint8], overlap: int) -> Mapping[str, Any]:
+    """The end of a chunk as the beginning of the next: one latent frame, and another for each four frames more."""
+    return _video(chunk[-overlap:], 1 + (overlap - 1) // 4)
+
+
+def _video(frames: NDArray[np.uint8], latent_frames: int) -> Mapping[str, Any]:
+    return {"video": [Image.fromarray(frame) for frame in frames], "num_latent_conditional_frames": latent_frames}
 
 
 def _at_size(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
