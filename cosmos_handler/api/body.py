@@ -121,12 +121,12 @@ async def _take_files(files: Mapping[str, UploadFile], fields: dict[str, Any]) -
     uploads: dict[str, bytes] = {}
     for name, part in files.items():
         data = await part.read()
-        keys = {name, part.filename or name}
+        keys = dict.fromkeys((name, part.filename or name))  # in this order: errors name the part
         for key in keys:
             if key in uploads:
                 raise InvalidBody(f"two files of the form are both called {key!r}")
             uploads[key] = data
-        if not keys & mentioned:
+        if not keys.keys() & mentioned:
             fields.setdefault(name, name)
     return uploads
 

@@ -38,6 +38,7 @@ class Child:
                 env=_with_package(environment),
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C in a terminal is for the server, which lets the running job end
             )
         finally:
             theirs.close()  # else the pipe would never show that the other end is gone

@@ -110,11 +110,11 @@ async def _conditioning(
             raise InvalidField(invocation.written(name), f"does not go with {kind.name}", allowed="leave it out")
     if kind.medium is None:
         return None
-    direct = request.image or request.video
-    reference = direct or request.input_path
-    if not reference:
+    direct = request.image if request.image is not None else request.video
+    reference = direct if direct is not None else request.input_path
+    if reference is None:
         raise InvalidField("input_path", f"is needed for {kind.name}", allowed=f"the {kind.medium} to continue from")
-    written = invocation.written(kind.medium if direct else "input_path")
+    written = invocation.written("input_path" if direct is None else kind.medium)
     # The pipeline conditions on the end of a clip: one frame, then four for each further latent frame.
     wanted = WantedImage() if kind.medium == "image" else LastFrames(count=4 * (latent_frames - 1) + 1)
     return await inbox.bring(reference, {kind.medium: wanted}, field=written)

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from cosmos_handler.errors import InvalidField
 from cosmos_handler.media.clip import MediaFile
 from cosmos_handler.media.decoding import decode
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.media.sniff import media_kind
 from cosmos_handler.media.sources import read_reference
 from cosmos_handler.media.wanted import Wanted
+
+_PLACES = "files for images and videos, in parts named like their fields; everything else as text"
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Inbox:
     limits: MediaLimits
     decoders: asyncio.Semaphore  # shared by all requests: each decoder may take gigabytes and every core
     numbers: Iterator[int] = field(default_factory=count)
+    taken: list[bytes] = field(default_factory=list)  # of the uploads
 
     async def bring(self, reference: str, wanted: Mapping[str, Wanted], *, field: str) -> MediaFile:
         """One medium, decoded: what is wanted of it, by what it is ("image", "video").
@@ -30,7 +34,9 @@ class Inbox:
         Raises MediaError, TooLarge or InvalidField naming the field.
         """
         data = self.uploads.get(reference)
-        if data is None:
+        if data is not None:
+            self.taken.append(data)
+        else:
             data = await asyncio.to_thread(read_reference, reference, field=field, limits=self.limits)
         # A medium of the wrong kind goes on as the other one: the decoder knows the sentence for it.
         plan = wanted.get(media_kind(data) or "") or next(iter(wanted.values()))
@@ -42,3 +48,9 @@ class Inbox:
                 return await decode(source, self.folder / f"input-{number}.npy", plan, field=field, limits=self.limits)
         finally:
             source.unlink(missing_ok=True)
+
+    def refuse_leftovers(self) -> None:
+        """Raise InvalidField for an upload that nothing took: it was meant for something."""
+        for name, data in self.uploads.items():
+            if not any(data is each for each in self.taken):
+                raise InvalidField(name, "is a file, and no field of this request takes it", allowed=_PLACES)

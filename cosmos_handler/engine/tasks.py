@@ -12,6 +12,12 @@ from cosmos_handler.schemas.reasoning import ReasoningRequest
 
 async def build_task(invocation: Invocation, checkpoint: Checkpoint, inbox: Inbox, encoding: Encoding) -> Task:
     """The task that a request means on this checkpoint. Raises RequestError."""
+    task = await _task(invocation, checkpoint, inbox, encoding)
+    inbox.refuse_leftovers()
+    return task
+
+
+async def _task(invocation: Invocation, checkpoint: Checkpoint, inbox: Inbox, encoding: Encoding) -> Task:
     request = invocation.request
     if isinstance(request, GenerationRequest):
         return await generation_task(invocation, request, checkpoint, inbox, encoding)

@@ -63,6 +63,7 @@ async def decode(source: Path, output: Path, wanted: Wanted, *, field: str, limi
         stderr=asyncio.subprocess.PIPE,
         env=_ENVIRONMENT,
         limit=_MAX_ANSWER_BYTES,
+        start_new_session=True,  # Ctrl-C in a terminal is for the server
     )
     try:
         async with asyncio.timeout(limits.decode_timeout_seconds):

@@ -33,6 +33,7 @@ CASES: list[tuple[str, dict[str, Any], int, str, str]] = [
     ("image and video", {**GENERATE, "image": PNG, "video": PNG}, 400, "video", "image"),
     ("image for a text", {**GENERATE, "inference_type": "text2world", "image": PNG}, 400, "image", "text2world"),
     ("no image", IMAGE, 400, "input_path", "image2world"),
+    ("an empty image", {**IMAGE, "image": ""}, 400, "image", "empty"),
     ("not an image", {**IMAGE, "input_path": data_url(b"hello, world", "image/png")}, 400, "input_path", ""),
     ("half an image", {**IMAGE, "image": data_url(png()[: len(png()) // 2], "image/png")}, 400, "image", ""),
     ("not base64", {**IMAGE, "image": "data:image/png;base64,@@@@"}, 400, "image", ""),
@@ -107,6 +108,15 @@ def test_a_body_that_cannot_be_read(server: Server, content: bytes, content_type
     response = server.client.post("/invocations", content=content, headers={"Content-Type": content_type})
     assert response.status_code == status
     assert response.json()["error"]["message"]
+
+
+def test_text_that_comes_as_a_file(server: Server) -> None:
+    """curl's `-F prompt=@prompt.txt` sends a file; its part's name must not become the prompt."""
+    data = {"resolution": "64,64", "num_output_frames": "1", "num_steps": "1"}
+    response = server.client.post("/invocations", data=data, files={"prompt": ("prompt.txt", b"a robot")})
+    error = response.json()["error"]
+    assert (response.status_code, error["field"]) == (400, "prompt")
+    assert "as text" in error["allowed"]
 
 
 def test_windows_tools_put_a_mark_in_front(server: Server) -> None:

@@ -208,3 +208,11 @@ async def test_a_process_that_says_fatal_is_not_started_again() -> None:
 @in_loop
 async def test_a_process_that_never_becomes_ready_is_given_up() -> None:
     assert "3 times" in await failure_of(replace(REASON, path="/crash"))
+
+
+@in_loop
+async def test_a_signal_to_the_terminals_group_does_not_reach_the_model_process() -> None:
+    async with running() as (pool, _):
+        child = pool.groups[0].child
+        assert child is not None
+        assert os.getpgid(child.pid) == child.pid
