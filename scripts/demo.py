@@ -21,6 +21,8 @@ PROMPT = "A robotic arm lifts a red cube from a white table and sets it down bes
 QUESTION = "What moves in this video, and in which direction?"
 # Small enough for a minute on two cores; a real checkpoint is asked for its own defaults instead.
 TINY_SETTINGS = {"resolution": "128,192", "frames": 17, "steps": 8, "max_tokens": 40}
+# The server is on this machine: never through the proxy that the environment names.
+HERE = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def main() -> int:
@@ -33,7 +35,7 @@ def main() -> int:
         say("The checkpoints are tiny and random: everything is real but the picture, which shows coloured noise.")
     image = options.image or example_image(output / "input.png")
     video = options.video or example_video(output / "input.mp4")
-    port = options.port or (8080 if options.keep else free_port())
+    port = options.port
     log_path = output / "server.log"
     with log_path.open("w") as log:
         server = start_server(model_dir, port, log)
@@ -71,6 +73,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--port", type=int, help="port of the server (default: a free one; with --keep 8080)")
     parser.add_argument("--keep", action="store_true", help="leave the server running until Ctrl-C")
     options = parser.parse_args()
+    for name, path in (("--image", options.image), ("--video", options.video)):
+        if path is not None and not path.is_file():
+            parser.error(f"argument {name}: {path} is not a file")
+    if options.model_dir is not None and not options.model_dir.is_dir():
+        parser.error(f"argument --model-dir: {options.model_dir} is not a folder")
+    options.port = options.port or (8080 if options.keep else free_port())
+    if problem := why_not(options.port):
+        parser.error(f"argument --port: {options.port} cannot be listened on: {problem}")
     if options.model_dir is None:
         for name, value in TINY_SETTINGS.items():
             if getattr(options, name) is None:
@@ -128,10 +138,20 @@ def free_port() -> int:
     return port
 
 
+def why_not(port: int) -> str:
+    """Why a server could not take this port, or nothing. Asked first, as another server there would answer /ping."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except (OSError, OverflowError) as error:
+        return str(error)
+    return ""
+
+
 def start_server(model_dir: Path, port: int, log: Any) -> subprocess.Popen[bytes]:
     """./serve, as the container starts it."""
     say(f"Starting ./serve with {model_dir} …")
     settings = {"COSMOS_MODEL_DIR": str(model_dir), "SAGEMAKER_BIND_TO_PORT": str(port), "COSMOS_HOST": "127.0.0.1"}
+    settings["HF_MODEL_ID"] = ""  # one that is set in the shell would be served instead
     return subprocess.Popen([str(ROOT / "serve")], env={**os.environ, **settings}, stdout=log, stderr=log)
 
 
@@ -140,7 +160,7 @@ def wait_until_ready(server: subprocess.Popen[bytes], port: int, log_path: Path)
     began = time.monotonic()
     while server.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2):
+            with HERE.open(f"http://127.0.0.1:{port}/ping", timeout=2):
                 return time.monotonic() - began
         except OSError:
             time.sleep(0.2)
@@ -189,7 +209,7 @@ def invoke(port: int, body: dict[str, Any]) -> dict[str, Any] | None:
         headers={"Content-Type": "application/json", "Accept": "text/event-stream"},
     )
     try:
-        with urllib.request.urlopen(request) as response:  # noqa: S310
+        with HERE.open(request) as response:
             for name, data in events(response):
                 if name == "progress":
                     show(bar(data))
@@ -197,13 +217,13 @@ def invoke(port: int, body: dict[str, Any]) -> dict[str, Any] | None:
                     show("")
                     return data
                 elif name == "error":
-                    raise SystemExit(f"the job failed: {data}")
+                    raise SystemExit(f"the job failed: {data['error']['message']}")
     except urllib.error.HTTPError as error:
         fault = json.load(error)["error"]
         if fault["type"] == "unknown_model":
             say(f"  left out: {fault['message']}")
             return None
-        raise SystemExit(f"the request was refused: {fault}") from None
+        raise SystemExit(f"the request was refused: {fault['message']}") from None
     raise SystemExit("the stream ended without a result")
 
 
