@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from cosmos_handler.api.errors import body_of
-from cosmos_handler.api.render import facts, usage
+from cosmos_handler.api.render import facts, found, usage
 from cosmos_handler.api.stream import HEARTBEAT, HEARTBEAT_SECONDS
 from cosmos_handler.engine.job import Job, Listener
 from cosmos_handler.errors import CosmosError
@@ -25,7 +25,7 @@ def chat_completion(job: Job, done: Done) -> dict[str, Any]:
         "model": job.model,
         "choices": [{"index": 0, "message": message, "finish_reason": text.finish_reason}],
         "usage": usage(text),
-        "cosmos": facts(job, done),
+        "cosmos": {**facts(job, done), **found(text)},
     }
 
 
@@ -51,7 +51,7 @@ async def chat_chunks(job: Job, listener: Listener) -> AsyncIterator[bytes]:
         yield _data(body_of(error, job_id=job.id))
     else:
         text = _text(done)
-        yield chunk({}, text.finish_reason, usage=usage(text), cosmos=facts(job, done))
+        yield chunk({}, text.finish_reason, usage=usage(text), cosmos={**facts(job, done), **found(text)})
     yield b"data: [DONE]\n\n"
 
 

@@ -69,7 +69,16 @@ def as_json(job: Job, done: Done) -> dict[str, Any]:
         "reasoning": text.reasoning,
         "finish_reason": text.finish_reason,
         "usage": usage(text),
+        **found(text),
     }
+
+
+def found(text: TextOutput) -> dict[str, Any]:
+    """Boxes or points, where they were asked for: as the model gave them, and in pixels of the medium."""
+    if text.found is None:
+        return {}
+    entries = [{"label": each.label, "position": each.position, "pixels": each.pixels} for each in text.found]
+    return {"found": entries}
 
 
 def usage(text: TextOutput) -> dict[str, int]:

@@ -1,40 +1,76 @@
 """From a question or a conversation to its task, with the media decoded."""
 
-from collections.abc import Mapping
+from typing import Any
 
+from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.artifacts.defaults import given
+from cosmos_handler.artifacts.reasoning_defaults import ReasoningDefaults, reasoning_defaults
+from cosmos_handler.engine.answer_format import json_schema
 from cosmos_handler.engine.inbox import Inbox
+from cosmos_handler.engine.instructions import asked_to_think
+from cosmos_handler.engine.looking import Look, look
 from cosmos_handler.errors import InvalidField
-from cosmos_handler.media.wanted import SampledFrames, Wanted, WantedImage
 from cosmos_handler.messages.tasks import Answer, Piece, Turn
 from cosmos_handler.schemas.invocation import Invocation
-from cosmos_handler.schemas.reasoning import ChatMessage, ChatRequest, ImagePiece, ReasoningRequest, Sampling, TextPiece
+from cosmos_handler.schemas.reasoning import Asking, ChatMessage, ChatRequest, ImagePiece, ReasoningRequest, TextPiece
 
 # The reasoner's own words for itself when the caller has none; its task prompts go to the user's turn.
 _DEFAULT_SYSTEM_PROMPT = "You are a helpful assistant."
 
 
-async def reasoning_task(invocation: Invocation, request: ReasoningRequest, inbox: Inbox) -> Answer:
+async def reasoning_task(
+    invocation: Invocation, request: ReasoningRequest | ChatRequest, checkpoint: Checkpoint, inbox: Inbox
+) -> Answer:
+    """The task of a request. Raises RequestError before any medium is decoded, where that can be known."""
+    defaults = reasoning_defaults(checkpoint.family, reasoning=bool(request.reasoning))
+    looking = look(invocation, request, checkpoint.family, defaults)
+    if request.parse is not None and checkpoint.family == "reason1":
+        raise InvalidField(
+            invocation.written("parse"),
+            "is not for Reason1, which names no places from 0 to 1000",
+            allowed="leave it out",
+        )
+    drawing = _drawing(request, defaults)
+    schema = await json_schema(invocation, request)
+    turns = await _turns(invocation, request, looking, inbox)
+    _refuse_idle(invocation, request, turns)
+    return Answer(
+        turns=tuple(asked_to_think(turns, checkpoint.family) if request.reasoning else turns),
+        max_tokens=request.max_tokens,
+        default_max_tokens=defaults.max_tokens,
+        **drawing,
+        seed=given(request.seed, defaults.seed),
+        vision=looking.vision,
+        reasoning=bool(request.reasoning),
+        json_schema=schema,
+        grounding=request.parse,
+    )
+
+
+async def _turns(
+    invocation: Invocation, request: ReasoningRequest | ChatRequest, looking: Look, inbox: Inbox
+) -> list[Turn]:
+    if isinstance(request, ReasoningRequest):
+        return [_system(request.system_prompt), await _question(invocation, request, looking, inbox)]
+    if request.messages[-1].role != "user":
+        raise InvalidField(f"messages.{len(request.messages) - 1}.role", "is not the user's", allowed="user at the end")
+    turns = [] if request.messages[0].role == "system" else [_system(None)]
+    for number, message in enumerate(request.messages):
+        turns.append(await _turn(message, f"messages.{number}.content", looking, inbox))
+    return turns
+
+
+async def _question(invocation: Invocation, request: ReasoningRequest, looking: Look, inbox: Inbox) -> Turn:
     pieces = []
     name = next((name for name in ("image", "video", "input_path") if getattr(request, name) is not None), None)
     if name is not None:
         written = invocation.written(name)
-        media = await inbox.bring(getattr(request, name), _seen(name, request.fps), field=written)
+        media = await inbox.bring(getattr(request, name), looking.wanted(name), field=written)
         pieces.append(Piece(media=media, field=written))
-    pieces.append(Piece(text=request.prompt))
-    turns = [_system(request.system_prompt), Turn(role="user", pieces=tuple(pieces))]
-    return _answer(request, turns, do_sample=request.do_sample)
+    return Turn(role="user", pieces=(*pieces, Piece(text=request.prompt)))
 
 
-async def chat_task(request: ChatRequest, inbox: Inbox) -> Answer:
-    turns = [] if request.messages[0].role == "system" else [_system(None)]
-    if request.messages[-1].role != "user":
-        raise InvalidField(f"messages.{len(request.messages) - 1}.role", "is not the user's", allowed="user at the end")
-    for number, message in enumerate(request.messages):
-        turns.append(await _turn(message, f"messages.{number}.content", request.fps, inbox))
-    return _answer(request, turns, do_sample=None)
-
-
-async def _turn(message: ChatMessage, field: str, fps: float, inbox: Inbox) -> Turn:
+async def _turn(message: ChatMessage, field: str, looking: Look, inbox: Inbox) -> Turn:
     if isinstance(message.content, str):
         return Turn(role=message.role, pieces=(Piece(text=message.content, field=field),))
     pieces = []
@@ -48,36 +84,46 @@ async def _turn(message: ChatMessage, field: str, fps: float, inbox: Inbox) -> T
             kind, url = (
                 ("image", piece.image_url.url) if isinstance(piece, ImagePiece) else ("video", piece.video_url.url)
             )
-            pieces.append(Piece(media=await inbox.bring(url, _seen(kind, fps), field=name), field=name))
+            pieces.append(Piece(media=await inbox.bring(url, looking.wanted(kind), field=name), field=name))
     # Cosmos reasoners are trained with the media before the words.
     pieces.sort(key=lambda piece: piece.media is None)
     return Turn(role=message.role, pieces=tuple(pieces))
-
-
-def _seen(name: str, fps: float) -> Mapping[str, Wanted]:
-    """What to take of a medium, by what it turns out to be."""
-    image: Mapping[str, Wanted] = {"image": WantedImage()}
-    video: Mapping[str, Wanted] = {"video": SampledFrames(fps=fps)}
-    return {"image": image, "video": video}.get(name, {**image, **video})
 
 
 def _system(text: str | None) -> Turn:
     return Turn(role="system", pieces=(Piece(text=_DEFAULT_SYSTEM_PROMPT if text is None else text),))
 
 
-def _answer(request: Sampling, turns: list[Turn], *, do_sample: bool | None) -> Answer:
+def _refuse_idle(invocation: Invocation, request: Asking, turns: list[Turn]) -> None:
+    """Refuse what asks for something of a medium that is not there."""
+    kinds = {piece.media.kind for turn in turns for piece in turn.pieces if piece.media is not None}
+    if request.timestamps and "video" not in kinds:
+        raise InvalidField(invocation.written("timestamps"), "is true, and there is no video", allowed="leave it out")
+    if request.parse is not None and not kinds:
+        name = invocation.written("parse")
+        raise InvalidField(name, f"asks for {request.parse}, and there is no image or video", allowed="leave it out")
+
+
+def _drawing(request: ReasoningRequest | ChatRequest, defaults: ReasoningDefaults) -> dict[str, Any]:
+    """How tokens are drawn: as the request says, else as the family does."""
+    do_sample = request.do_sample if isinstance(request, ReasoningRequest) else None
     greedy = request.temperature == 0
     if greedy and do_sample:
         raise InvalidField("do_sample", "asks for sampling and temperature 0 forbids it", allowed="one of the two")
-    if do_sample is None and (greedy or request.temperature or request.top_p or request.top_k):
-        do_sample = not greedy  # naming a way to draw asks for drawing
-    return Answer(
-        turns=tuple(turns),
-        max_tokens=request.max_tokens,
-        do_sample=do_sample,
-        temperature=None if greedy else request.temperature,
-        top_p=request.top_p,
-        top_k=request.top_k,
-        repetition_penalty=request.repetition_penalty,
-        seed=request.seed,
-    )
+    if do_sample is None:
+        ways = (request.temperature, request.top_p, request.top_k, defaults.temperature)
+        # Naming a way to draw asks for drawing; where nobody names one the checkpoint decides.
+        do_sample = False if greedy else True if any(way is not None for way in ways) else None
+    penalties = {
+        "repetition_penalty": given(request.repetition_penalty, defaults.repetition_penalty),
+        "presence_penalty": given(request.presence_penalty, defaults.presence_penalty),
+    }
+    if do_sample is False:
+        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, **penalties}
+    return {
+        "do_sample": do_sample,
+        "temperature": given(request.temperature, defaults.temperature),
+        "top_p": given(request.top_p, defaults.top_p),
+        "top_k": given(request.top_k, defaults.top_k),
+        **penalties,
+    }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.memory.components import PartClass
 from cosmos_handler.memory.place import PlacedParts
+from cosmos_handler.messages.results import Found
 
 
 class Stopped(Exception):
@@ -30,13 +31,14 @@ class Frames:
 
 @dataclass(frozen=True)
 class Words:
-    """An answer. reasoning: what stood between think tags, if anything did."""
+    """An answer. reasoning: what stood between think tags, if anything did. found: None unless asked for."""
 
     text: str
     reasoning: str | None
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
+    found: tuple[Found, ...] | None = None
 
 
 @dataclass

@@ -19,6 +19,7 @@ class MediaFile:
     source_fps: frames per second of the source; None for an image.
     source_num_frames: frames in the whole source; 1 for an image.
     indices: which frames of the source these are, ascending.
+    stretch_num_frames: frames in the part of the source that these were taken from; None where that is all of it.
     """
 
     kind: Literal["image", "video"]
@@ -29,6 +30,7 @@ class MediaFile:
     source_fps: float | None
     source_num_frames: int
     indices: tuple[int, ...]
+    stretch_num_frames: int | None = None
 
     def frames(self) -> NDArray[np.uint8]:
         """The frames, read-only and read from disk as they are touched: uint8 [T, H, W, 3].

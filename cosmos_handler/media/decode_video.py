@@ -19,7 +19,7 @@ from cosmos_handler.media.frame_file import FrameFile
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.media.refusal import Refusal, refuse_large_frames
 from cosmos_handler.media.sniff import MediaFormat
-from cosmos_handler.media.wanted import WantedOfVideo
+from cosmos_handler.media.wanted import SampledFrames, WantedOfVideo
 
 # The codecs that people send, without the hundreds that hardly anyone tests; then what FFmpeg calls their decoders.
 _CODECS = ("av1", "h264", "hevc", "mpeg4", "vp8", "vp9")
@@ -85,6 +85,7 @@ def _keep(video: "_Video", output: Path, wanted: WantedOfVideo, total: int, sour
         source_fps=source_fps,
         source_num_frames=total,
         indices=indices,
+        stretch_num_frames=len(wanted.stretch(total, source_fps)) if isinstance(wanted, SampledFrames) else None,
     )
 
 

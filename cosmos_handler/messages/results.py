@@ -44,8 +44,19 @@ class VideoOutput(Value):
     fps: float
 
 
+class Found(Value):
+    """A box (left, top, right, bottom) or a point (x, y) in an answer.
+
+    position: as the model gave it, 0 to 1000 of width and height. pixels: of the medium as it was sent.
+    """
+
+    label: str | None
+    position: tuple[float, ...]
+    pixels: tuple[float, ...]
+
+
 class TextOutput(Value):
-    """An answer in words; reasoning is what stood between think tags."""
+    """An answer in words; reasoning is what stood between think tags. found: None unless asked for."""
 
     kind: Literal["text"] = "text"
     text: str
@@ -53,6 +64,7 @@ class TextOutput(Value):
     finish_reason: Literal["stop", "length"]
     prompt_tokens: int
     completion_tokens: int
+    found: tuple[Found, ...] | None = None
 
 
 Output = Annotated[VideoOutput | TextOutput, Field(discriminator="kind")]

@@ -62,18 +62,51 @@ class Turn(Value):
     pieces: tuple[Piece, ...]
 
 
+class Vision(Value):
+    """How large images and frames are looked at; None leaves it to the processor.
+
+    min_pixels, max_pixels: of an image, or of each frame of a video.
+    total_pixels: of all frames of one video, two frames that the model merges counting once.
+    resized_height, resized_width: this very size instead.
+    shortest_edge, longest_edge: pixels as the processor's own `size` means them.
+    timestamps: write the time below every frame of a video.
+    """
+
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    total_pixels: int | None = None
+    resized_height: int | None = None
+    resized_width: int | None = None
+    shortest_edge: int | None = None
+    longest_edge: int | None = None
+    timestamps: bool = False
+
+
 class Answer(Value):
-    """Continue a conversation. None means: as the checkpoint's generation_config.json says."""
+    """Continue a conversation. None means: as the checkpoint's generation_config.json says.
+
+    max_tokens: as the request says; where it says nothing, default_max_tokens or what the context has room for.
+    presence_penalty: subtracted from the logit of every token that was generated before.
+    reasoning: think first, between tags.
+    json_schema: the answer is JSON that this schema allows.
+    grounding: find boxes or points in the answer.
+    """
 
     kind: Literal["answer"] = "answer"
     turns: tuple[Turn, ...]
     max_tokens: int | None
+    default_max_tokens: int = 4096
     do_sample: bool | None
     temperature: float | None
     top_p: float | None
     top_k: int | None
     repetition_penalty: float | None
+    presence_penalty: float = 0.0
     seed: int
+    vision: Vision = Vision()
+    reasoning: bool = False
+    json_schema: str | None = None
+    grounding: Literal["boxes", "points"] | None = None
 
 
 Task = Annotated[Generate | Answer, Field(discriminator="kind")]

@@ -1,22 +1,48 @@
 """A question about an image or a video: a plain prompt with media, or OpenAI's chat messages."""
 
-from typing import Annotated, Literal
+import json
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-PROMPT_ALIASES = {
+_COMMON_ALIASES = {
     "max_new_tokens": "max_tokens",
-    "model_mode": "inference_type",
     "video_fps": "fps",
+    "enable_reasoning": "reasoning",
+    "add_timestamps": "timestamps",
+}
+PROMPT_ALIASES = {
+    **_COMMON_ALIASES,
+    "model_mode": "inference_type",
     "input_reference": "input_path",
     "vision_path": "input_path",
     "video_path": "input_path",
 }
-CHAT_ALIASES = {"max_completion_tokens": "max_tokens", "max_new_tokens": "max_tokens"}
+# num_frames belongs to chats alone: beside a plain prompt it says how long a video is to be made.
+CHAT_ALIASES = {**_COMMON_ALIASES, "max_completion_tokens": "max_tokens", "num_frames": "nframes"}
+
+_PIXELS = 2**31
+
+
+def _from_text(value: Any) -> Any:
+    """An object in a form comes as JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError("is not JSON") from None
+
+
+JsonObject = Annotated[dict[str, Any] | None, BeforeValidator(_from_text)]
+
+
+class _Piece(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Sampling(BaseModel):
-    """How the next token is drawn; what is left out comes from the checkpoint's own generation_config.json."""
+    """How the next token is drawn; what is left out is NVIDIA's for the family, else the checkpoint's own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,11 +51,41 @@ class Sampling(BaseModel):
     top_p: float | None = Field(None, gt=0, le=1, description="number above 0, up to 1")
     top_k: int | None = Field(None, ge=1, le=1000, description="whole number, 1 to 1000")
     repetition_penalty: float | None = Field(None, gt=0, le=10, description="number above 0, up to 10")
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="whole number, 0 to 4294967295")
-    fps: float = Field(4.0, gt=0, le=60, description="frames per second taken from a video, above 0 up to 60")
+    presence_penalty: float | None = Field(None, ge=-2, le=2, description="number, -2 to 2")
+    seed: int | None = Field(None, ge=0, le=2**32 - 1, description="whole number, 0 to 4294967295")
 
 
-class ReasoningRequest(Sampling):
+class Looking(Sampling):
+    """How much of images and videos is seen, under the names of NVIDIA's vision_config."""
+
+    fps: float | None = Field(None, gt=0, le=60, description="frames per second taken from a video, above 0 up to 60")
+    nframes: int | None = Field(None, ge=2, le=4096, description="frames taken from a video instead, 2 to 4096")
+    min_frames: int | None = Field(None, ge=2, le=4096, description="whole number, 2 to 4096")
+    max_frames: int | None = Field(None, ge=2, le=4096, description="whole number, 2 to 4096")
+    video_start: float | None = Field(None, ge=0, le=86_400, description="seconds, 0 to 86400")
+    video_end: float | None = Field(None, ge=0, le=86_400, description="seconds, 0 to 86400")
+    min_pixels: int | None = Field(None, ge=1, le=_PIXELS, description="pixels of an image or a frame, from 1")
+    max_pixels: int | None = Field(None, ge=1, le=_PIXELS, description="pixels of an image or a frame, from 1")
+    total_pixels: int | None = Field(
+        None, ge=1, le=_PIXELS, description="pixels of all frames of a video, merged pairs counting once, from 1"
+    )
+    resized_height: int | None = Field(None, ge=1, le=8192, description="pixels, together with resized_width")
+    resized_width: int | None = Field(None, ge=1, le=8192, description="pixels, together with resized_height")
+    timestamps: bool = Field(False, description="true or false; true for Reason1 alone")
+
+
+class Asking(Looking):
+    """What the answer has to look like."""
+
+    reasoning: bool | None = Field(None, description="true or false")
+    response_format: JsonObject = Field(
+        None, description='{"type": "text"}, {"type": "json_object"} or {"type": "json_schema", "json_schema": {…}}'
+    )
+    guided_json: JsonObject = Field(None, description="a JSON schema")
+    parse: Literal["boxes", "points"] | None = Field(None, description="boxes or points")
+
+
+class ReasoningRequest(Asking):
     """A prompt, and at most one image or video before it."""
 
     inference_type: Literal["reasoner"] | None = Field(None, description="reasoner")
@@ -43,10 +99,6 @@ class ReasoningRequest(Sampling):
     image: str | None = Field(None, description="an image: data: URL, base64 or multipart part")
     video: str | None = Field(None, description="a video: data: URL, base64 or multipart part")
     do_sample: bool | None = Field(None, description="true or false")
-
-
-class _Piece(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Url(_Piece):
@@ -87,10 +139,55 @@ class ChatMessage(_Piece):
     content: str | list[Piece]
 
 
-class ChatRequest(Sampling):
+class Size(_Piece):
+    """The processor's own `size`: pixels, of what it counts."""
+
+    shortest_edge: int | None = Field(None, ge=1, le=_PIXELS)
+    longest_edge: int | None = Field(None, ge=1, le=_PIXELS)
+
+
+class ProcessorOptions(_Piece):
+    """vLLM's mm_processor_kwargs, as far as the processors of reasoners know them."""
+
+    fps: float | None = Field(None, gt=0, le=60)
+    num_frames: int | None = Field(None, ge=2, le=4096)
+    min_frames: int | None = Field(None, ge=2, le=4096)
+    max_frames: int | None = Field(None, ge=2, le=4096)
+    min_pixels: int | None = Field(None, ge=1, le=_PIXELS)
+    max_pixels: int | None = Field(None, ge=1, le=_PIXELS)
+    total_pixels: int | None = Field(None, ge=1, le=_PIXELS)
+    size: Size | None = None
+    do_sample_frames: Literal[True] | None = None  # what always happens here
+
+
+class VideoOptions(_Piece):
+    """How vLLM and the NIM read a video; num_frames -1 takes all, if no rate is given."""
+
+    fps: float | None = Field(None, gt=0, le=60)
+    num_frames: Literal[-1] | Annotated[int, Field(ge=2, le=4096)] | None = None
+
+
+class MediaOptions(_Piece):
+    """vLLM's and the NIM's media_io_kwargs."""
+
+    video: VideoOptions | None = None
+
+
+class NimExtensions(_Piece):
+    """The NIM's nvext."""
+
+    guided_json: dict[str, Any] | None = None
+
+
+class ChatRequest(Asking):
     """OpenAI's chat completion."""
 
     model: str | None = Field(None, description="name or alias of a loaded model")
     messages: list[ChatMessage] = Field(min_length=1, description="a list of messages, one at least")
     stream: bool = Field(False, description="true or false")
     n: Literal[1] = Field(1, description="1")
+    mm_processor_kwargs: ProcessorOptions | None = Field(None, description="options of the vision processor")
+    media_io_kwargs: MediaOptions | None = Field(
+        None, description='{"video": {"fps": …}} or {"video": {"num_frames": …}}'
+    )
+    nvext: NimExtensions | None = Field(None, description='{"guided_json": a JSON schema}')

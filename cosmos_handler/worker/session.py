@@ -99,6 +99,7 @@ class Session:
             finish_reason=words.finish_reason,
             prompt_tokens=words.prompt_tokens,
             completion_tokens=words.completion_tokens,
+            found=words.found,
         )
 
     def _file(self, message: Run, made: Frames, context: Context) -> Output:

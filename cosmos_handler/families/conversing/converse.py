@@ -3,17 +3,17 @@
 from typing import Any
 
 import torch
+from transformers import LogitsProcessorList
 
-from cosmos_handler.errors import InvalidField
 from cosmos_handler.families.base import Context, Words
+from cosmos_handler.families.conversing.grounding import find, shown_size
 from cosmos_handler.families.conversing.prompt import Prompt, prepare
-from cosmos_handler.families.conversing.sampling import end_tokens, generate_options
+from cosmos_handler.families.conversing.room import longest_answer, measure
+from cosmos_handler.families.conversing.sampling import PresencePenalty, end_tokens, generate_options
 from cosmos_handler.families.conversing.thinking import ThinkSplitter, split
 from cosmos_handler.families.conversing.words import WordStreamer
+from cosmos_handler.memory.probe import device_budget_bytes
 from cosmos_handler.messages.tasks import Answer
-
-# NVIDIA's limit for Reason 1 (configs/sampling_params.yaml) and Reason 2 (configs/inference_config.yaml).
-_DEFAULT_MAX_TOKENS = 4096
 
 
 @torch.no_grad()
@@ -34,26 +34,13 @@ def converse(
     Raises RequestError before anything is generated, Stopped at the next token.
     """
     with context.stage("prepare"):
+        if task.grounding is not None:
+            shown_size(task)
         prompt = prepare(processor, task)
-        max_tokens = _max_tokens(task, prompt.num_tokens, context_tokens)
+        room = measure(model, model_tokens=context_tokens, free_bytes=device_budget_bytes(context.parts.device.type))
+        max_tokens = longest_answer(task, prompt.num_tokens, room)
     with context.stage("generate", parts, num_steps=max_tokens):
         return _generate(model, processor.tokenizer, task, context, prompt, max_tokens)
-
-
-def _max_tokens(task: Answer, prompt_tokens: int, context_tokens: int | None) -> int:
-    if context_tokens is None:
-        return task.max_tokens or _DEFAULT_MAX_TOKENS
-    room = context_tokens - prompt_tokens
-    if room < 1:
-        raise InvalidField(
-            "prompt", f"has {prompt_tokens} tokens with its media", allowed=f"up to {context_tokens - 1}"
-        )
-    if task.max_tokens is None:
-        return min(_DEFAULT_MAX_TOKENS, room)
-    if task.max_tokens > room:
-        problem = f"is {task.max_tokens} after a prompt of {prompt_tokens}"
-        raise InvalidField("max_tokens", problem, allowed=f"1 to {room}")
-    return task.max_tokens
 
 
 def _generate(model: Any, tokenizer: Any, task: Answer, context: Context, prompt: Prompt, max_tokens: int) -> Words:
@@ -65,12 +52,35 @@ def _generate(model: Any, tokenizer: Any, task: Answer, context: Context, prompt
 
     streamer = WordStreamer(tokenizer, on_text=say, on_token=lambda count: context.step(count, max_tokens))
     inputs = prompt.inputs.to(context.parts.device)
+    options = generate_options(task) | {"max_new_tokens": max_tokens, "streamer": streamer}
     torch.manual_seed(task.seed)
-    sequence = model.generate(**inputs, **generate_options(task), max_new_tokens=max_tokens, streamer=streamer)[0]
+    sequence = model.generate(**inputs, **options, logits_processor=_rules(model, tokenizer, task, prompt))[0]
     for piece, reasoning in splitter.finish():
         context.on_words(piece, reasoning)
     made = sequence[prompt.num_tokens :].tolist()
     whole = tokenizer.decode(made, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     reasoning_text, answer = split(whole, open_already=prompt.opens_thinking)
     stopped = bool(made) and made[-1] in end_tokens(model)
-    return Words(answer, reasoning_text, "stop" if stopped else "length", prompt.num_tokens, len(made))
+    return Words(
+        text=answer,
+        reasoning=reasoning_text,
+        finish_reason="stop" if stopped else "length",
+        prompt_tokens=prompt.num_tokens,
+        completion_tokens=len(made),
+        found=find(answer, task) if task.grounding is not None else None,
+    )
+
+
+def _rules(model: Any, tokenizer: Any, task: Answer, prompt: Prompt) -> LogitsProcessorList:
+    """What changes the scores besides generate()'s own arguments."""
+    rules = LogitsProcessorList()
+    if task.presence_penalty:
+        rules.append(PresencePenalty(task.presence_penalty, prompt_tokens=prompt.num_tokens))
+    if task.json_schema is not None:
+        # The one use of the grammar library, which no other answer has to wait for.
+        from cosmos_handler.families.conversing.grammar import JsonAnswer
+
+        ends = frozenset(end_tokens(model))
+        thinking = {"thinks": task.reasoning, "open_already": prompt.opens_thinking}
+        rules.append(JsonAnswer(task.json_schema, tokenizer, ends=ends, **thinking))
+    return rules

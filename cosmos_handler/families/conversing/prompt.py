@@ -8,8 +8,9 @@ from PIL import Image
 from transformers.video_utils import VideoMetadata
 
 from cosmos_handler.errors import InvalidField, MediaError
+from cosmos_handler.families.conversing.looking import as_seen, has_budget
 from cosmos_handler.media.clip import MediaFile
-from cosmos_handler.messages.tasks import Answer, Piece
+from cosmos_handler.messages.tasks import Answer, Piece, Vision
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ def prepare(processor: Any, task: Answer) -> Prompt:
     text = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
     media = [(piece.field, piece.media) for piece in pieces if piece.media is not None]
     try:
-        return Prompt(text, processor(text=[text], return_tensors="pt", **_media_options([each for _, each in media])))
+        options = _media_options(processor, [each for _, each in media], task.vision)
+        return Prompt(text, processor(text=[text], return_tensors="pt", **options))
     except ValueError as error:  # the processor's own limits: aspect ratio, fewest frames
         if not media:
             raise
@@ -60,23 +62,28 @@ def _content(piece: Piece) -> dict[str, str]:
     return {"type": "text", "text": piece.text or ""}
 
 
-def _media_options(media: list[MediaFile]) -> dict[str, Any]:
-    images = [Image.fromarray(medium.frames()[0]) for medium in media if medium.kind == "image"]
+def _media_options(processor: Any, media: list[MediaFile], vision: Vision) -> dict[str, Any]:
+    images = [medium for medium in media if medium.kind == "image"]
     videos = [medium for medium in media if medium.kind == "video"]
     options: dict[str, Any] = {}
-    if images:
-        options["images"] = images
     if videos:
-        options["videos"] = [torch.from_numpy(video.frames().copy()).permute(0, 3, 1, 2) for video in videos]
         options["video_metadata"] = [_metadata(video) for video in videos]
         options["do_sample_frames"] = False  # done when the clip was decoded
-    return options
+    seen_images: list[Any]
+    if media and has_budget(vision):
+        options["do_resize"] = False  # done here, for each medium by itself
+        seen_images = [as_seen(processor, image, vision)[0] for image in images]
+        seen_videos = [as_seen(processor, video, vision) for video in videos]
+    else:
+        seen_images = [Image.fromarray(image.frames()[0]) for image in images]
+        seen_videos = [torch.from_numpy(video.frames().copy()).permute(0, 3, 1, 2) for video in videos]
+    return options | ({"images": seen_images} if images else {}) | ({"videos": seen_videos} if videos else {})
 
 
 def _metadata(video: MediaFile) -> VideoMetadata:
     """What the processor computes the time stamps in the prompt from."""
     return VideoMetadata(
-        total_num_frames=video.source_num_frames,
+        total_num_frames=video.stretch_num_frames or video.source_num_frames,
         fps=video.source_fps,
         width=video.width,
         height=video.height,

@@ -1,8 +1,25 @@
-"""How the next token is drawn: a task's values as generate()'s arguments."""
+"""How the next token is drawn: a task's values as generate()'s arguments, and a penalty that transformers lacks."""
 
 from typing import Any
 
+import torch
+from transformers import LogitsProcessor
+
 from cosmos_handler.messages.tasks import Answer
+
+
+class PresencePenalty(LogitsProcessor):  # type: ignore[misc]
+    """Subtracts a value, once, from the logit of every token that the answer has already, as OpenAI means it."""
+
+    def __init__(self, penalty: float, *, prompt_tokens: int) -> None:
+        self._penalty = penalty
+        self._prompt_tokens = prompt_tokens
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """The scores with the penalty."""
+        made = input_ids[:, self._prompt_tokens :]
+        present = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, made, value=True)
+        return torch.where(present, scores - self._penalty, scores)  # type: ignore[return-value]
 
 
 def generate_options(task: Answer) -> dict[str, Any]:

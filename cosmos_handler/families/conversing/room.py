@@ -1,0 +1,58 @@
+"""How many tokens a conversation may have: what the model was made for, and what its cache may take of the memory."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from cosmos_handler.errors import InvalidField
+from cosmos_handler.messages.tasks import Answer
+
+# The rest is for attention, the images' own activations and the logits.
+_CACHE_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class Room:
+    """The two limits on prompt and answer together. model_tokens: None where the configuration does not say."""
+
+    model_tokens: int | None
+    memory_tokens: int
+
+    @property
+    def tokens(self) -> int:
+        """The smaller one."""
+        return self.memory_tokens if self.model_tokens is None else min(self.model_tokens, self.memory_tokens)
+
+    def __str__(self) -> str:
+        """Both, in words."""
+        known = "" if self.model_tokens is None else f"the model holds {self.model_tokens}, "
+        return f"{known}the memory that is free has room for {self.memory_tokens}"
+
+
+def measure(model: Any, *, model_tokens: int | None, free_bytes: int) -> Room:
+    """The room beside a loaded model."""
+    return Room(model_tokens, int(free_bytes * _CACHE_SHARE) // cache_bytes_per_token(model))
+
+
+def cache_bytes_per_token(model: Any) -> int:
+    """Bytes that the keys and values of one token take in all layers."""
+    config = model.config.get_text_config()
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    bytes_per_value = torch.empty((), dtype=model.dtype).element_size()
+    return int(2 * config.num_hidden_layers * config.num_key_value_heads * head_size * bytes_per_value)
+
+
+def longest_answer(task: Answer, prompt_tokens: int, room: Room) -> int:
+    """How many tokens it may have. Raises InvalidField where prompt and answer do not fit, with both limits."""
+    left = room.tokens - prompt_tokens
+    if left < 1:
+        raise InvalidField(
+            "prompt", f"has {prompt_tokens} tokens with its media ({room})", allowed=f"up to {room.tokens - 1}"
+        )
+    if task.max_tokens is None:
+        return min(task.default_max_tokens, left)
+    if task.max_tokens > left:
+        problem = f"is {task.max_tokens} after a prompt of {prompt_tokens} tokens ({room})"
+        raise InvalidField("max_tokens", problem, allowed=f"1 to {left}")
+    return task.max_tokens
