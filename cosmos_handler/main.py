@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -28,19 +29,27 @@ EXIT_SETTINGS = 2
 EXIT_MODEL = 3
 EXIT_WORKER = 4
 
+# To tell the callers of jobs that were given up so, before uvicorn cuts them off.
+_ANSWER_SECONDS = 2
+
 
 class _Server(uvicorn.Server):
-    """uvicorn, with waiting jobs turned away at the first signal and not at the last moment."""
+    """uvicorn, with waiting jobs turned away at the first signal, and running ones before their connections close."""
 
-    def __init__(self, config: uvicorn.Config, engine: Engine) -> None:
+    def __init__(self, config: uvicorn.Config, engine: Engine, *, stop_seconds: int) -> None:
         super().__init__(config)
         self._engine = engine
+        self._stop_seconds = stop_seconds
         self._loop = asyncio.get_running_loop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal came."""
-        self._loop.call_soon_threadsafe(self._engine.stop_accepting)
+        self._loop.call_soon_threadsafe(self._wind_down)
         super().handle_exit(sig, frame)
+
+    def _wind_down(self) -> None:
+        self._engine.stop_accepting()
+        self._loop.call_later(self._stop_seconds, self._engine.stop_running)
 
     def give_up(self) -> None:
         """The engine cannot serve."""
@@ -117,15 +126,20 @@ async def _serve(settings: Settings, listener: socket.socket) -> SetupError | No
             access_log=False,
             server_header=False,
             lifespan="on",
-            timeout_graceful_shutdown=settings.stop_seconds,
+            timeout_graceful_shutdown=settings.stop_seconds + _ANSWER_SECONDS,
         ),
         engine,
+        stop_seconds=settings.stop_seconds,
     )
     # uvicorn raises the signal that ended it once more, for the handler before it: a mute one keeps the exit code.
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda number, frame: None)
     log.info("listening on %s, port %d", settings.host, settings.port)
     await server.serve(sockets=[listener])
+    if engine.is_fetching:
+        # A download cannot be interrupted, and its threads would keep the process for as long as it takes.
+        logging.shutdown()
+        os._exit(0)
     return engine.failure
 
 

@@ -144,7 +144,7 @@ VARIABLES = (
         "where jobs keep their files while they run; by default the system's",
     ),
     Variable(
-        "COSMOS_STOP_SECONDS", "stop_seconds", _whole(0, 29), "20", "after SIGTERM, time for the running job to end"
+        "COSMOS_STOP_SECONDS", "stop_seconds", _whole(0, 25), "20", "after SIGTERM, time for the running job to end"
     ),
     Variable(
         "COSMOS_LOG_LEVEL",

@@ -58,6 +58,11 @@ class Engine:
         return self._pool.is_ready and not self._stopping
 
     @property
+    def is_fetching(self) -> bool:
+        """Whether the models are not found yet."""
+        return self._checkpoints is None and self.failure is None
+
+    @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """The models of this server. Raises NotLocated while they are being fetched."""
         if self._checkpoints is None:
@@ -79,6 +84,10 @@ class Engine:
         self._stopping = True
         for job in self._backlog.drain():
             job.fail(Stopping("the server is shutting down", retry_after_seconds=30))
+
+    def stop_running(self) -> None:
+        """Give the running jobs up."""
+        self._keep(self._pool.shut_down())
 
     async def close(self) -> None:
         """End everything that still runs."""

@@ -9,7 +9,7 @@ from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.child import WORKER, Child, Message
 from cosmos_handler.engine.job import Job
-from cosmos_handler.errors import CosmosError, InvalidField, JobFailed, OutOfMemory, WorkerDied, WorkerFailed
+from cosmos_handler.errors import CosmosError, InvalidField, JobFailed, OutOfMemory, Stopping, WorkerDied, WorkerFailed
 from cosmos_handler.messages.wire import (
     Cancel,
     Cancelled,
@@ -94,17 +94,12 @@ class Pool:
                 await group.child.send(Cancel(job_id=job.id))
 
     async def shut_down(self) -> None:
-        """Ask every process to end; those that do not are killed when `run` is cancelled."""
+        """Give up what runs and end every process: by asking, then by force."""
         self._closing = True
-        children = [group.child for group in self.groups if group.child is not None]
-        for child in children:
-            await child.send(Shutdown())
-        endings = [asyncio.create_task(child.wait()) for child in children]
-        if endings:
-            _, late = await asyncio.wait(endings, timeout=_SHUTDOWN_SECONDS)
-            for child, ending in zip(children, endings, strict=True):
-                if ending in late:
-                    child.kill()
+        for group in self.groups:
+            if group.job is not None:
+                group.job.fail(Stopping("the server is shutting down", retry_after_seconds=30))
+        await asyncio.gather(*(_end(group.child) for group in self.groups if group.child is not None))
 
     async def _tend(self, group: Group, checkpoints: tuple[Checkpoint, ...]) -> None:
         failures = 0
@@ -177,6 +172,15 @@ class Pool:
             log.info("job %s cancelled; its process ended with %s", job.id, ending)
         elif job.fail(WorkerDied("the process that held the model ended in the middle of the job")):
             log.error("job %s failed: its process ended with %s", job.id, ending)
+
+
+async def _end(child: Child) -> None:
+    try:
+        async with asyncio.timeout(_SHUTDOWN_SECONDS):
+            await child.send(Shutdown())  # waits where the pipe is full and nobody reads
+            await child.wait()
+    except TimeoutError:
+        child.kill()
 
 
 def _apply(message: Message, group: Group) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -30,6 +30,7 @@ class Hub:
     files: Mapping[str, bytes]
     endpoint: str = ""
     refusals: dict[str, Refusal] = field(default_factory=dict)
+    may_send: Event = field(default_factory=lambda: _set(Event()))  # clear it to hold the files' content back
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)  # method, path, authorization
 
     def downloaded(self) -> set[str]:
@@ -63,6 +64,11 @@ class Hub:
         return 200, {"Content-Type": "application/json"}, json.dumps(value).encode()
 
 
+def _set(event: Event) -> Event:
+    event.set()
+    return event
+
+
 def _etag(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -82,6 +88,8 @@ def serving(hub: Hub) -> Iterator[Hub]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if self.command == "GET":
+                if "/resolve/" in path:
+                    hub.may_send.wait(60)
                 self.wfile.write(body)
 
         do_GET = do_HEAD = _respond
@@ -96,5 +104,6 @@ def serving(hub: Hub) -> Iterator[Hub]:
         try:
             yield hub
         finally:
+            hub.may_send.set()
             server.shutdown()
             thread.join()

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 
+from tests.artifacts.hub import Hub, serving
 from tests.conftest import Server, running_server
 
 LONG = {"prompt": "a robot", "resolution": "128,192", "num_output_frames": 17, "num_steps": 150}
@@ -123,3 +124,30 @@ def test_the_line_is_bounded(tiny_models: Path, tmp_path: Path) -> None:
         thread.join()
         assert server.process.wait(30) == 0
         assert answers[0].status_code in (200, 499, 503) or not answers
+
+
+def test_a_job_that_outlasts_the_end_is_told_so(tiny_models: Path, tmp_path: Path) -> None:
+    with running_server(tiny_models / "predict2.5", tmp_path, COSMOS_STOP_SECONDS="1") as server:
+        server.wait_until_ready()
+        mark = len(server.log)
+        thread, answers = in_background(server, {**LONG, "num_output_frames": 61})
+        wait_for_line(server, r"job \S+ starts", after=mark)
+        server.process.send_signal(signal.SIGTERM)
+        thread.join()
+        assert server.process.wait(30) == 0
+        assert (answers[0].status_code, answers[0].json()["error"]["type"]) == (503, "stopping")
+        assert "Traceback" not in server.log
+        assert not [path for path in tmp_path.iterdir() if path.name.startswith("job-")]
+
+
+def test_a_download_does_not_delay_the_end(tmp_path: Path) -> None:
+    files = {"config.json": b"{}", "model.safetensors": bytes(1000)}
+    with serving(Hub("org/model", "main", files)) as hub:
+        hub.may_send.clear()
+        environ = {"HF_MODEL_ID": "org/model", "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hub")}
+        with running_server(tmp_path, tmp_path, **environ) as server:
+            wait_for_line(server, "fetching org/model", after=0)
+            while not hub.downloaded():
+                time.sleep(0.02)
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(8) == 0
