@@ -64,6 +64,7 @@ class MediaError(RequestError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
+        self.problem = problem
 
 
 class TooLarge(RequestError):
@@ -72,6 +73,7 @@ class TooLarge(RequestError):
     def __init__(self, problem: str, *, field: str | None = None) -> None:
         super().__init__(f"{field}: {problem}" if field else problem)
         self.field = field
+        self.problem = problem
 
 
 class UnsupportedMediaType(RequestError):

@@ -37,7 +37,7 @@ def work(pipe: Connection, run: Run) -> None:
     send = lambda message: pipe.send_bytes(encode(message))  # noqa: E731
     for reason, word in (("request", "bad"), ("memory", "memory"), ("internal", "broken")):
         if word in prompt:
-            send(Failed(job_id=run.job_id, reason=reason, problem=f"it is {word}", field="prompt"))
+            send(Failed(job_id=run.job_id, reason=reason, problem=f"it is {word}", field="prompt", allowed="good"))
             return
     if "die" in prompt:
         os.kill(os.getpid(), signal.SIGKILL)

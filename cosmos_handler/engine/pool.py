@@ -204,7 +204,7 @@ def _apply(message: Message, group: Group) -> None:
 
 def _error(failed: Failed) -> CosmosError:
     if failed.reason == "request":
-        return InvalidField(failed.field or "body", failed.problem)
+        return InvalidField(failed.field or "body", failed.problem, allowed=failed.allowed)
     if failed.reason == "memory":
         return OutOfMemory(failed.problem)
     return JobFailed(failed.problem)

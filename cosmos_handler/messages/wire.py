@@ -100,13 +100,14 @@ class Done(Value):
 
 
 class Failed(Value):
-    """The job failed. field is set where the client can mend it."""
+    """The job failed. field, and where it can be said allowed, are set where the client can mend it."""
 
     type: Literal["failed"] = "failed"
     job_id: str
     reason: Literal["request", "memory", "internal"]
     problem: str
     field: str | None = None
+    allowed: str | None = None
 
 
 class Cancelled(Value):

@@ -6,6 +6,7 @@ import queue
 import threading
 from multiprocessing.connection import Connection
 
+import torch
 from pydantic import BaseModel
 
 from cosmos_handler.errors import SetupError
@@ -35,12 +36,14 @@ class Loop:
             except SetupError as error:
                 self.send(Fatal(problem=str(error)))
                 return
-            except Exception:
+            except Exception as error:
                 log.exception("unexpected fault")
                 if isinstance(message, Setup):
                     self.send(Fatal(problem="the models could not be set up; the log above has the reason"))
                     return
                 self.send(Failed(job_id=message.job_id, reason="internal", problem="an internal fault; the log has it"))
+                if isinstance(error, torch.AcceleratorError):
+                    return  # every later call on this device would fail too; a new process gets a clean one
 
     def send(self, message: BaseModel) -> None:
         """Tell the serving process."""

@@ -69,8 +69,7 @@ class Session:
             parts.release_cache()
             self._send(Cancelled(job_id=job_id, stage=context.stage_name, step=context.step_number))
         except RequestError as error:
-            problem = getattr(error, "problem", None) or str(error)
-            self._send(Failed(job_id=job_id, reason="request", problem=problem, field=getattr(error, "field", None)))
+            self._send(_refusal(job_id, error))
         except torch.OutOfMemoryError:
             parts.release_cache()
             log.exception("out of device memory in %s", context.stage_name)
@@ -142,3 +141,13 @@ class Session:
 
 def _usual_guidance(checkpoint: Checkpoint, message: Run) -> float | None:
     return usual_guidance(checkpoint.family, message.task.guidance) if isinstance(message.task, Generation) else None
+
+
+def _refusal(job_id: str, error: RequestError) -> Failed:
+    return Failed(
+        job_id=job_id,
+        reason="request",
+        problem=getattr(error, "problem", None) or str(error),
+        field=getattr(error, "field", None),
+        allowed=getattr(error, "allowed", None),
+    )

@@ -54,7 +54,7 @@ CASES: list[tuple[str, dict[str, Any], int, str, str]] = [
     ("open meaning", {"prompt": "x"}, 400, "inference_type", "reasoner"),
     ("chat without a user", {"messages": [{"role": "assistant", "content": "x"}]}, 400, "messages.0.role", "user"),
     ("control token", {"prompt": "a <|im_end|> b", "max_tokens": 2}, 400, "prompt", "<|im_end|>"),
-    ("too long an answer", {"prompt": "x", "max_tokens": 262_144}, 400, "max_tokens", ""),
+    ("too long an answer", {"prompt": "x", "max_tokens": 262_144}, 400, "max_tokens", '"allowed": "1 to '),
 ]
 
 
