@@ -17,6 +17,7 @@ from cosmos_handler.errors import InvalidBody, InvalidField, JobCancelled, TooLa
 # A form's JSON object may come whole, in a part of this name.
 _WHOLE = "request"
 _MAX_TEXT_PART_BYTES = 2**20
+_MAX_NAMES = 1000  # a fault found in each of a million would take minutes to collect
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -69,6 +70,8 @@ def _object(data: bytes, what: str) -> dict[str, Any]:
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object, in which no name stands twice: readers disagree on which of the two counts."""
+    if len(pairs) > _MAX_NAMES:
+        raise InvalidBody(f"an object of the body has {len(pairs)} names; no request needs more than {_MAX_NAMES}")
     members = dict(pairs)
     if len(members) < len(pairs):
         seen = Counter(name for name, _ in pairs)

@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 _COMMON_ALIASES = {
     "max_new_tokens": "max_tokens",
@@ -22,6 +22,8 @@ PROMPT_ALIASES = {
 CHAT_ALIASES = {**_COMMON_ALIASES, "max_completion_tokens": "max_tokens", "num_frames": "nframes"}
 
 _PIXELS = 2**31
+_MAX_MESSAGES = 1000
+_MAX_PIECES = 1000
 
 
 def _from_text(value: Any) -> Any:
@@ -130,13 +132,17 @@ class VideoPiece(_Piece):
 
 
 Piece = Annotated[TextPiece | ImagePiece | VideoPiece, Field(discriminator="type")]
+_Pieces = Annotated[list[Piece], Field(max_length=_MAX_PIECES, fail_fast=True)]
 
 
 class ChatMessage(_Piece):
     """One turn of a conversation."""
 
     role: Literal["system", "user", "assistant"]
-    content: str | list[Piece]
+    content: Annotated[
+        Annotated[str, Tag("text")] | Annotated[_Pieces, Tag("pieces")],
+        Discriminator(lambda content: "pieces" if isinstance(content, list) else "text"),
+    ]
 
 
 class Size(_Piece):
@@ -183,7 +189,10 @@ class ChatRequest(Asking):
     """OpenAI's chat completion."""
 
     model: str | None = Field(None, description="name or alias of a loaded model")
-    messages: list[ChatMessage] = Field(min_length=1, description="a list of messages, one at least")
+    # The first fault ends it: a million of them would take minutes and gigabytes to collect.
+    messages: list[ChatMessage] = Field(
+        min_length=1, max_length=_MAX_MESSAGES, fail_fast=True, description=f"a list of 1 to {_MAX_MESSAGES} messages"
+    )
     stream: bool = Field(False, description="true or false")
     n: Literal[1] = Field(1, description="1")
     mm_processor_kwargs: ProcessorOptions | None = Field(None, description="options of the vision processor")

@@ -51,6 +51,11 @@ def test_a_deep_body_is_read_in_a_form_too() -> None:
     assert read(whole(content), content_type=BOUNDARY) == read(content)
 
 
+def test_an_object_of_very_many_names() -> None:
+    with pytest.raises(InvalidBody, match="1001 names"):
+        read(json.dumps({"messages": [{f"k{number}": 1 for number in range(1001)}]}).encode())
+
+
 def part(name: str, value: str) -> bytes:
     """One field of a form."""
     return f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
