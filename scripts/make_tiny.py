@@ -24,6 +24,7 @@ if str(ROOT) not in sys.path:
 # Name → the module whose write(folder, seed=…, report=…) makes it. Imported on demand: the libraries take seconds.
 CHECKPOINTS = {
     "predict2.5": "scripts.tiny.predict2_5",
+    "transfer2.5": "scripts.tiny.transfer2_5",
     "reason1": "scripts.tiny.reason1",
     "reason2": "scripts.tiny.reason2",
 }
@@ -32,6 +33,7 @@ MARKER = ".make_tiny.json"  # tells a folder written here, and which of its file
 _EPILOG = """\
 names:
   predict2.5   nvidia/Cosmos-Predict2.5-2B, diffusers form: model_index.json and a folder a component
+  transfer2.5  nvidia/Cosmos-Transfer2.5-2B, diffusers form, the control branches in controlnet/edge, blur, depth, seg
   reason1      nvidia/Cosmos-Reason1-7B: Qwen2.5-VL weights, tokenizer, processor
   reason2      nvidia/Cosmos-Reason2-2B: Qwen3-VL weights, tokenizer, processors
   all          each of them, in a subfolder of DIR with its name
@@ -141,8 +143,10 @@ def _remove_earlier(folder: Path) -> None:
     for file in json.loads(marker.read_text(encoding="utf-8"))["files"]:
         path = folder / file
         path.unlink(missing_ok=True)
-        if path.parent != folder and path.parent.is_dir() and not any(path.parent.iterdir()):
-            path.parent.rmdir()
+        for parent in path.relative_to(folder).parents[:-1]:
+            place = folder / parent
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
     marker.unlink()
 
 

@@ -22,7 +22,6 @@ from cosmos_handler.engine.job import Job
 from cosmos_handler.errors import CosmosError
 from cosmos_handler.messages.results import VideoOutput
 from cosmos_handler.messages.wire import Done
-from cosmos_handler.schemas.generation import GenerationRequest
 from cosmos_handler.schemas.invocation import Invocation, parse
 from cosmos_handler.schemas.reasoning import ChatRequest
 
@@ -61,7 +60,7 @@ def _media_type(request: Request, invocation: Invocation) -> str:
     asked = invocation.request
     if isinstance(asked, ChatRequest) and asked.stream:
         return _STREAM
-    offered = (_JSON, _MP4, _NPZ, _STREAM) if isinstance(asked, GenerationRequest) else (_JSON, _STREAM)
+    offered = (_JSON, _STREAM) if invocation.task == "reasoner" else (_JSON, _MP4, _NPZ, _STREAM)
     return choose(request.headers.get("accept"), offered)
 
 

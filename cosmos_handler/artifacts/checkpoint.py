@@ -1,16 +1,20 @@
 """What is known of a checkpoint before any of its weights are read; plain values that cross the pipe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Family = Literal["predict2.5", "transfer2.5", "cosmos3", "reason1", "reason2"]
+
+
+CONTROL_PART = "control_"  # and NVIDIA's name of the control: what the branches of a transfer model are called
 
 
 @dataclass(frozen=True)
 class Part:
     """One set of weights, under NVIDIA's name for it.
 
-    name: "text_encoder", "transformer" and "tokenizer" (a generator's VAE), or "model" (a reasoner).
+    name: "text_encoder", "transformer" and "tokenizer" (a generator's VAE), "control_edge" and the like (control
+        branches), or "model" (a reasoner).
     folder: relative to the checkpoint, "." for the checkpoint itself.
     files: the weight files, relative to the checkpoint.
     size_bytes: tensor data alone, as it is stored.
@@ -28,6 +32,7 @@ class Part:
 class GenerationLimits:
     """The largest video a generator's position table was made for.
 
+    max_frames: of a whole video, or of one chunk where a family makes long videos chunk by chunk.
     temporal_factor: frame counts are temporal_factor * k + 1.
     size_multiple: width and height in pixels are multiples of it.
     """
@@ -37,6 +42,10 @@ class GenerationLimits:
     max_width: int
     temporal_factor: int
     size_multiple: int
+
+    def with_max_frames(self, max_frames: int) -> "GenerationLimits":
+        """The same for videos of another length."""
+        return replace(self, max_frames=max_frames)
 
 
 @dataclass(frozen=True)
@@ -58,3 +67,8 @@ class Checkpoint:
     parts: tuple[Part, ...]
     generation: GenerationLimits | None
     context_tokens: int | None
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The controls that a transfer model has branches for, in NVIDIA's words."""
+        return tuple(part.name.removeprefix(CONTROL_PART) for part in self.parts if part.name.startswith(CONTROL_PART))

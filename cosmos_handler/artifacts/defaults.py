@@ -75,10 +75,66 @@ _PREDICT25 = GenerationDefaults(
     chunk_overlap=1,
 )
 
+_TRANSFER_SIZES: Mapping[str, Mapping[str, Size]] = {
+    "256": {
+        "1,1": Size(256, 256),
+        "4,3": Size(256, 320),
+        "3,4": Size(320, 256),
+        "16,9": Size(192, 320),
+        "9,16": Size(320, 192),
+    },
+    "480": {
+        "1,1": Size(480, 480),
+        "4,3": Size(480, 640),
+        "3,4": Size(640, 480),
+        "16,9": Size(432, 768),
+        "9,16": Size(768, 432),
+    },
+    "512": {
+        "1,1": Size(512, 512),
+        "4,3": Size(512, 640),
+        "3,4": Size(640, 512),
+        "16,9": Size(384, 640),
+        "9,16": Size(640, 384),
+    },
+    "720": {
+        "1,1": Size(960, 960),
+        "4,3": Size(704, 960),
+        "3,4": Size(960, 704),
+        "16,9": Size(704, 1280),
+        "9,16": Size(1280, 704),
+    },
+    "1080": {
+        "1,1": Size(1024, 1024),
+        "4,3": Size(1056, 1440),
+        "3,4": Size(1440, 1056),
+        "16,9": Size(1056, 1920),
+        "9,16": Size(1920, 1056),
+    },
+}
+
+# The input gives the rate, the aspect ratio and the number of frames, so those stand here for one chunk of NVIDIA's.
+_TRANSFER25 = GenerationDefaults(
+    seed=2025,
+    guidance=3.0,
+    convention="conditional",
+    num_steps=35,
+    num_frames=93,
+    fps=30.0,
+    shift=None,
+    negative_prompt=negative_prompts.TRANSFER,
+    resolution="720",
+    aspect_ratio="16,9",
+    sizes=_TRANSFER_SIZES,
+    chunk_size=93,
+    chunk_overlap=1,
+)
+
 GENERATION: Mapping[tuple[Family, str], GenerationDefaults] = {
     ("predict2.5", "text2world"): _PREDICT25,
     ("predict2.5", "image2world"): _PREDICT25,
     ("predict2.5", "video2world"): _PREDICT25,
+    ("transfer2.5", "transfer"): _TRANSFER25,
 }
 
 

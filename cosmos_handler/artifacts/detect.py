@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cosmos_handler.artifacts import generator, reasoner
+from cosmos_handler.artifacts import generator, reasoner, transfer
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.inspection import Inspection
 from cosmos_handler.artifacts.known import SUPPORTED, recognise_deeply
@@ -10,20 +10,30 @@ from cosmos_handler.artifacts.revision import files_revision
 from cosmos_handler.errors import CheckpointError
 
 
-def detect(folder: Path, *, name: str, aliases: tuple[str, ...] = (), revision: str | None = None) -> Checkpoint:
+def detect(
+    folder: Path,
+    *,
+    name: str,
+    aliases: tuple[str, ...] = (),
+    revision: str | None = None,
+    control: str | None = None,
+) -> Checkpoint:
     """The checkpoint in a folder; only headers of the weights are read.
 
     revision: the commit on the hub, where it is known.
+    control: what the one control branch of a transfer model is for, where cosmos.json says it.
     Raises CheckpointError when the folder holds none, one that is not served, or one that is not whole; the message
     then lists every fault.
     """
     try:
-        return _detect(folder, name=name, aliases=aliases, revision=revision)
+        return _detect(folder, name=name, aliases=aliases, revision=revision, control=control)
     except OSError as error:
         raise CheckpointError(f"{folder} cannot be read: {error.strerror or error}") from error
 
 
-def _detect(folder: Path, *, name: str, aliases: tuple[str, ...], revision: str | None) -> Checkpoint:
+def _detect(
+    folder: Path, *, name: str, aliases: tuple[str, ...], revision: str | None, control: str | None
+) -> Checkpoint:
     recognised = recognise_deeply(folder)
     if recognised.kind == "nothing":
         raise CheckpointError(f"{folder} is not a Cosmos checkpoint: looked for {SUPPORTED}")
@@ -34,9 +44,14 @@ def _detect(folder: Path, *, name: str, aliases: tuple[str, ...], revision: str 
     if recognised.family == "predict2.5":
         title, tasks, folders = "Cosmos Predict2.5", generator.TASKS, generator.FOLDERS
         parts, generation = generator.examine(look)
+    elif recognised.family == "transfer2.5":
+        title, tasks, folders = "Cosmos Transfer2.5", transfer.TASKS, transfer.FOLDERS
+        parts, generation = transfer.examine(look, control=control)
     else:
         title, tasks, folders = reasoner.TITLES[recognised.family], reasoner.TASKS, reasoner.FOLDERS
         parts, context_tokens = reasoner.examine(look, recognised.family)
+    if control is not None and recognised.family != "transfer2.5":
+        look.fault("cosmos.json gives it a control, which only a Transfer2.5 checkpoint has")
     if look.faults:
         faults = "".join(f"\n  - {fault}" for fault in look.faults)
         raise CheckpointError(f"{folder} is not a complete {title} checkpoint:{faults}")

@@ -23,6 +23,7 @@ class _Claim:
     name: str
     aliases: tuple[str, ...]
     revision: str | None
+    control: str | None = None
 
 
 def discover(
@@ -48,7 +49,9 @@ def discover(
 
 def _named_claims(root: Path, manifest: Manifest, revision: str | None) -> list[_Claim]:
     return [
-        _Claim(resolved(root, entry) or root, entry.name, tuple(entry.aliases), entry.revision or revision)
+        _Claim(
+            resolved(root, entry) or root, entry.name, tuple(entry.aliases), entry.revision or revision, entry.control
+        )
         for entry in manifest.models
     ]
 
@@ -90,7 +93,15 @@ def _detected(claims: Sequence[_Claim], *, hint: str | None = None) -> tuple[Che
     checkpoints, faults = [], []
     for claim in claims:
         try:
-            checkpoints.append(detect(claim.folder, name=claim.name, aliases=claim.aliases, revision=claim.revision))
+            checkpoints.append(
+                detect(
+                    claim.folder,
+                    name=claim.name,
+                    aliases=claim.aliases,
+                    revision=claim.revision,
+                    control=claim.control,
+                )
+            )
         except CheckpointError as error:
             faults.append(str(error))
     if faults and hint and len(claims) > 1:

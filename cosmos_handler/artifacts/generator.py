@@ -26,9 +26,9 @@ def examine(look: Inspection) -> tuple[tuple[Part, ...], GenerationLimits | None
     look.json_object("scheduler/scheduler_config.json")
     check_tokenizer(look, folder="tokenizer")
     check_tokenizer_template(look, folder="tokenizer")
-    _config(look, "text_encoder", key="model_type", expected="qwen2_5_vl")
-    transformer = _config(look, "transformer", key="_class_name", expected="CosmosTransformer3DModel")
-    vae = _config(look, "vae", key="_class_name", expected="AutoencoderKLWan")
+    component_config(look, "text_encoder", key="model_type", expected="qwen2_5_vl")
+    transformer = component_config(look, "transformer", key="_class_name", expected="CosmosTransformer3DModel")
+    vae = component_config(look, "vae", key="_class_name", expected="AutoencoderKLWan")
     parts = (
         find_part(look, "text_encoder", folder="text_encoder", rule=TRANSFORMERS),
         find_part(look, "transformer", folder="transformer", rule=DIFFUSERS),
@@ -50,7 +50,8 @@ def _check_listing(look: Inspection) -> None:
             look.fault(f"model_index.json does not list {component} as [library, class]")
 
 
-def _config(look: Inspection, folder: str, *, key: str, expected: str) -> dict[str, Any] | None:
+def component_config(look: Inspection, folder: str, *, key: str, expected: str) -> dict[str, Any] | None:
+    """A component's config; None, and a fault noted, where it is missing or of another class."""
     config = look.json_object(f"{folder}/config.json")
     if config is None:
         return None
@@ -63,8 +64,7 @@ def _config(look: Inspection, folder: str, *, key: str, expected: str) -> dict[s
 def _limits(look: Inspection, transformer: dict[str, Any], vae: dict[str, Any]) -> GenerationLimits | None:
     """From the transformer's position table, which counts patches of latents, and the VAE's compression."""
     faults_before = len(look.faults)
-    max_size = transformer.get("max_size", _DEFAULT_MAX_SIZE)
-    patch_size = transformer.get("patch_size", _DEFAULT_PATCH_SIZE)
+    max_size, patch_size = position_table(transformer)
     downsample = vae.get("temperal_downsample", _DEFAULT_DOWNSAMPLE)  # so it is spelled in diffusers
     if not _are_three_counts(max_size):
         look.fault("transformer/config.json: max_size is not three positive whole numbers")
@@ -91,6 +91,11 @@ def _limits(look: Inspection, transformer: dict[str, Any], vae: dict[str, Any]) 
     if min(limits.max_frames, limits.max_height, limits.max_width) < 1:
         look.fault("transformer/config.json: max_size has no room for a single patch")
     return limits
+
+
+def position_table(transformer: dict[str, Any]) -> tuple[Any, Any]:
+    """max_size and patch_size of a transformer's config: latent frames, rows and columns."""
+    return transformer.get("max_size", _DEFAULT_MAX_SIZE), transformer.get("patch_size", _DEFAULT_PATCH_SIZE)
 
 
 def _are_three_counts(value: Any) -> bool:

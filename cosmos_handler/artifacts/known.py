@@ -9,12 +9,13 @@ from cosmos_handler.artifacts.checkpoint import Family
 from cosmos_handler.artifacts.inspection import read_object
 
 SUPPORTED = (
-    "Cosmos Predict2.5 in diffusers form (model_index.json naming Cosmos2_5_PredictBasePipeline) "
+    "Cosmos Predict2.5 in diffusers form (model_index.json naming Cosmos2_5_PredictBasePipeline), "
+    "Cosmos Transfer2.5 in diffusers form (model_index.json naming Cosmos2_5_TransferPipeline) "
     "and Cosmos Reason1 and Reason2 in transformers form (config.json with model_type qwen2_5_vl or qwen3_vl), "
     "all with safetensors weights"
 )
 
-PREDICT25_PIPELINE = "Cosmos2_5_PredictBasePipeline"
+PREDICT25_PIPELINE, TRANSFER25_PIPELINE = "Cosmos2_5_PredictBasePipeline", "Cosmos2_5_TransferPipeline"
 # Model type and class of a reasoner → its family.
 _REASONERS: Mapping[tuple[str, str], Family] = {
     ("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration"): "reason1",
@@ -26,7 +27,6 @@ _OTHER_PIPELINES: Mapping[str, str] = {
     "CosmosVideoToWorldPipeline": "Cosmos 1.0 or Predict1 Video2World",
     "Cosmos2TextToImagePipeline": "Cosmos Predict2 Text2Image",
     "Cosmos2VideoToWorldPipeline": "Cosmos Predict2 Video2World",
-    "Cosmos2_5_TransferPipeline": "Cosmos Transfer2.5",
     "Cosmos3OmniPipeline": "Cosmos 3",
     "Cosmos3OmniDiffusersPipeline": "Cosmos 3",
 }
@@ -95,6 +95,8 @@ def native_files(folder: Path, *, depth: int = 0) -> list[str]:
 def _by_pipeline(class_name: str, mark: str) -> Recognised:
     if class_name == PREDICT25_PIPELINE and mark == "model_index.json":
         return Recognised("supported", "predict2.5")
+    if class_name == TRANSFER25_PIPELINE and mark == "model_index.json":
+        return Recognised("supported", "transfer2.5")
     if class_name in _OTHER_PIPELINES:
         return _unsupported(_OTHER_PIPELINES[class_name])
     if class_name.startswith("Cosmos3"):

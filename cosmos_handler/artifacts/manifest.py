@@ -1,7 +1,7 @@
 """The optional `cosmos.json` of a model folder: which of its subfolders are served, and under which names."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -16,7 +16,10 @@ _NAME_RULE = "1 to 200 letters, digits and . _ : / @ + -, the first a letter or 
 
 
 class Entry(BaseModel):
-    """One model. path: relative to the folder that holds the file, "." for that folder itself."""
+    """One model. path: relative to the folder that holds the file, "." for that folder itself.
+
+    control: what the branch is for, of a transfer model whose `controlnet` folder holds one branch and no name.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -24,6 +27,7 @@ class Entry(BaseModel):
     name: _Name
     aliases: list[_Name] = []
     revision: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    control: Literal["edge", "vis", "depth", "seg"] | None = None
 
 
 class Manifest(BaseModel):

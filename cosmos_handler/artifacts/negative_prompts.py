@@ -9,3 +9,12 @@ PREDICT = (
     "fake elements, unconvincing visuals, poorly edited content, jump cuts, visual noise, and flickering. "
     "Overall, the video is of poor quality."
 )
+
+# Transfer 1 and 2.5 in NVIDIA's code; diffusers has Predict's text there.
+TRANSFER = (
+    "The video captures a game playing, with bad crappy graphics and cartoonish frames. "
+    "It represents a recording of old outdated games. The lighting looks very fake. "
+    "The textures are very raw and basic. The geometries are very primitive. "
+    "The images are very pixelated and of poor CG quality. There are many subtitles in the footage. "
+    "Overall, the video is unrealistic at all."
+)

@@ -6,6 +6,7 @@ from cosmos_handler.families.base import Family
 
 _FAMILIES = {
     "predict2.5": ("cosmos_handler.families.predict.runner", "Predict25"),
+    "transfer2.5": ("cosmos_handler.families.transfer.runner", "Transfer25"),
     "reason1": ("cosmos_handler.families.reason.runner", "Reason1"),
     "reason2": ("cosmos_handler.families.reason.runner", "Reason2"),
 }

@@ -16,7 +16,7 @@ from cosmos_handler.media.clip import MediaFile
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.media.refusal import Refusal
 from cosmos_handler.media.sniff import HEAD_BYTES, IMAGE_NAMES, VIDEO_NAMES, MediaFormat, sniff
-from cosmos_handler.media.wanted import LastFrames, SampledFrames, Wanted, WantedImage
+from cosmos_handler.media.wanted import FirstFrames, LastFrames, SampledFrames, Wanted, WantedImage
 
 # What is in a .npy file besides the frames.
 _NPY_HEADER_BYTES = 4096
@@ -41,7 +41,7 @@ class DecodeRequest:
     def from_json(cls, text: str) -> "DecodeRequest":
         """What to_json made."""
         fields: dict[str, Any] = json.loads(text)
-        kinds = {kind.kind: kind for kind in (WantedImage, LastFrames, SampledFrames)}
+        kinds = {kind.kind: kind for kind in (WantedImage, FirstFrames, LastFrames, SampledFrames)}
         wanted = kinds[fields["wanted"]["kind"]](**fields["wanted"])
         return cls(fields["source"], fields["output"], wanted, MediaLimits(**fields["limits"]))
 

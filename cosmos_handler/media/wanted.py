@@ -38,6 +38,27 @@ class LastFrames:
 
 
 @dataclass(frozen=True)
+class FirstFrames:
+    """The first `count` frames of a video that has at least so many; all of them where count is None."""
+
+    count: int | None
+    kind: Literal["first_frames"] = "first_frames"
+
+    def __post_init__(self) -> None:
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"count is {self.count}, less than 1")
+
+    @property
+    def min_source_frames(self) -> int:
+        """The shortest video that will do."""
+        return self.count or 1
+
+    def indices(self, total: int, source_fps: float) -> tuple[int, ...]:
+        """Ascending positions in a video of `total` frames."""
+        return tuple(range(self.count or total))
+
+
+@dataclass(frozen=True)
 class SampledFrames:
     """Frames spread evenly over a video, about `fps` of them per second.
 
@@ -100,5 +121,5 @@ class SampledFrames:
         return min(max(count, self.min_frames), self.max_frames, total)
 
 
-WantedOfVideo = LastFrames | SampledFrames
+WantedOfVideo = FirstFrames | LastFrames | SampledFrames
 Wanted = WantedImage | WantedOfVideo

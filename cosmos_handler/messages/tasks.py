@@ -47,6 +47,30 @@ class Generate(Generation):
     chunk_overlap: int = 1
 
 
+class Transfer(Generation):
+    """Make a video after one control with Transfer 2.5, in chunks where it is long.
+
+    num_frames: of the whole video, and num_output_frames too. height, width: what the model makes; output_height and
+    output_width: what each picture of it is handed on at.
+    control_media: the control's map for every frame; None: computed from video, as strongly as preset says.
+    num_conditional_frames: frames at the end of each chunk that the next one begins with.
+    show_control, show_input: hand on the map and the input beside the video, from left to right.
+    """
+
+    kind: Literal["transfer"] = "transfer"
+    control: Literal["edge", "vis", "depth", "seg"]
+    control_media: MediaFile | None
+    video: MediaFile | None
+    preset: Literal["very_low", "low", "medium", "high", "very_high"]
+    control_weight: float
+    num_frames_per_chunk: int
+    num_conditional_frames: int
+    output_height: int
+    output_width: int
+    show_control: bool
+    show_input: bool
+
+
 class Piece(Value):
     """Words, or a decoded image or video, inside a turn. `field` is what a complaint about it should name."""
 
@@ -109,4 +133,4 @@ class Answer(Value):
     grounding: Literal["boxes", "points"] | None = None
 
 
-Task = Annotated[Generate | Answer, Field(discriminator="kind")]
+Task = Annotated[Generate | Transfer | Answer, Field(discriminator="kind")]

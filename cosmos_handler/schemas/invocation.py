@@ -10,8 +10,10 @@ from cosmos_handler.schemas.fields import fold_aliases, validate
 from cosmos_handler.schemas.generation import ALIASES, GenerationRequest
 from cosmos_handler.schemas.reasoning import CHAT_ALIASES, PROMPT_ALIASES, ChatRequest, ReasoningRequest
 from cosmos_handler.schemas.served import Served
+from cosmos_handler.schemas.transfer import ALIASES as TRANSFER_ALIASES
+from cosmos_handler.schemas.transfer import TransferRequest
 
-AnyRequest = GenerationRequest | ReasoningRequest | ChatRequest
+AnyRequest = GenerationRequest | TransferRequest | ReasoningRequest | ChatRequest
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,10 @@ class Shape:
 CHAT = Shape(ChatRequest, CHAT_ALIASES)
 REASONING = Shape(ReasoningRequest, PROMPT_ALIASES)
 # What each family's requests for pictures look like.
-GENERATION: Mapping[str, Shape] = {"predict2.5": Shape(GenerationRequest, ALIASES)}
+GENERATION: Mapping[str, Shape] = {
+    "predict2.5": Shape(GenerationRequest, ALIASES),
+    "transfer2.5": Shape(TransferRequest, TRANSFER_ALIASES),
+}
 
 _GENERATION_NAMES = frozenset[str]().union(*(shape.names for shape in GENERATION.values()))
 _MEDIA = ("input_path", "image", "video")

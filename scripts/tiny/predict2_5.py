@@ -19,22 +19,22 @@ from scripts.tiny.tokenizer import (
 )
 from scripts.tiny.weights import fill, padded_rows
 
-_TEXT_WIDTH = 32
-_TEXT_LAYERS = 2
-_CROSS_ATTENTION_WIDTH = 32
+TEXT_WIDTH = 32
+TEXT_LAYERS = 2
+CROSS_ATTENTION_WIDTH = 32
 
 
 def write(folder: Path, *, seed: int, report: Callable[[str], None]) -> None:
     """Write the checkpoint into the existing, empty `folder`. report: called with the name of each finished part."""
     tokenizer = write_tokenizer(folder / "tokenizer", longest_tokens=131_072)
     report("tokenizer")
-    _text_encoder(tokenizer, seed=seed).save_pretrained(folder / "text_encoder")
+    text_encoder(tokenizer, seed=seed).save_pretrained(folder / "text_encoder")
     report("text_encoder")
     _transformer(seed=seed).save_pretrained(folder / "transformer")
     report("transformer")
-    _vae(seed=seed).save_pretrained(folder / "vae")
+    vae(seed=seed).save_pretrained(folder / "vae")
     report("vae")
-    _scheduler().save_pretrained(folder / "scheduler")
+    scheduler().save_pretrained(folder / "scheduler")
     index = {
         "_class_name": "Cosmos2_5_PredictBasePipeline",
         "_diffusers_version": diffusers.__version__,
@@ -50,15 +50,15 @@ def write(folder: Path, *, seed: int, report: Callable[[str], None]) -> None:
     report("scheduler, model_index.json")
 
 
-def _text_encoder(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Qwen2_5_VLForConditionalGeneration:
+def text_encoder(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Qwen2_5_VLForConditionalGeneration:
     """Cosmos-Reason1, which is a Qwen2.5-VL: untied output layer, multimodal rotary positions, vision tower."""
     token_id = tokenizer.convert_tokens_to_ids
     configuration = Qwen2_5_VLConfig(
         text_config={
             "vocab_size": padded_rows(len(tokenizer)),
-            "hidden_size": _TEXT_WIDTH,
+            "hidden_size": TEXT_WIDTH,
             "intermediate_size": 64,
-            "num_hidden_layers": _TEXT_LAYERS,
+            "num_hidden_layers": TEXT_LAYERS,
             "num_attention_heads": 2,
             "num_key_value_heads": 1,
             "max_position_embeddings": 128_000,
@@ -74,7 +74,7 @@ def _text_encoder(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Qwen2_5_V
             "hidden_size": 32,
             "intermediate_size": 64,
             "num_heads": 2,
-            "out_hidden_size": _TEXT_WIDTH,
+            "out_hidden_size": TEXT_WIDTH,
             "fullatt_block_indexes": [1],
             "tokens_per_second": 2,
         },
@@ -97,7 +97,7 @@ def _transformer(*, seed: int) -> CosmosTransformer3DModel:
         attention_head_dim=16,
         num_layers=2,
         mlp_ratio=4.0,
-        text_embed_dim=_CROSS_ATTENTION_WIDTH,
+        text_embed_dim=CROSS_ATTENTION_WIDTH,
         adaln_lora_dim=4,
         max_size=(128, 240, 240),
         patch_size=(1, 2, 2),
@@ -105,14 +105,14 @@ def _transformer(*, seed: int) -> CosmosTransformer3DModel:
         concat_padding_mask=True,
         extra_pos_embed_type=None,
         use_crossattn_projection=True,
-        crossattn_proj_in_channels=_TEXT_LAYERS * _TEXT_WIDTH,  # the hidden states of all layers, side by side
-        encoder_hidden_states_channels=_CROSS_ATTENTION_WIDTH,
+        crossattn_proj_in_channels=TEXT_LAYERS * TEXT_WIDTH,  # the hidden states of all layers, side by side
+        encoder_hidden_states_channels=CROSS_ATTENTION_WIDTH,
     )
     fill(model, seed=seed)
     return model
 
 
-def _vae(*, seed: int) -> AutoencoderKLWan:
+def vae(*, seed: int) -> AutoencoderKLWan:
     # The means and deviations of the latents are the class's defaults, which are those of Wan2.1.
     model = AutoencoderKLWan(
         base_dim=4, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
@@ -121,7 +121,7 @@ def _vae(*, seed: int) -> AutoencoderKLWan:
     return model
 
 
-def _scheduler() -> UniPCMultistepScheduler:
+def scheduler() -> UniPCMultistepScheduler:
     return UniPCMultistepScheduler(
         use_karras_sigmas=True,
         use_flow_sigmas=True,

@@ -258,7 +258,6 @@ def test_reason1_has_one_file_of_settings_for_images_and_videos(tmp_path: Path, 
         ("model_index.json", {"_class_name": "CosmosVideoToWorldPipeline"}, "is Cosmos 1.0 or Predict1 Video2World"),
         ("model_index.json", {"_class_name": "Cosmos2TextToImagePipeline"}, "is Cosmos Predict2 Text2Image"),
         ("model_index.json", {"_class_name": "Cosmos2VideoToWorldPipeline"}, "is Cosmos Predict2 Video2World"),
-        ("model_index.json", {"_class_name": "Cosmos2_5_TransferPipeline"}, "is Cosmos Transfer2.5"),
         ("model_index.json", {"_class_name": "Cosmos3OmniPipeline"}, "is Cosmos 3,"),
         ("model_index.json", {"_class_name": "Cosmos3OmniDiffusersPipeline"}, "is Cosmos 3,"),
         ("model_index.json", {"_class_name": "Cosmos9Pipeline"}, "is a Cosmos model of the class Cosmos9Pipeline,"),
@@ -360,7 +359,9 @@ def test_links_to_files_are_followed_and_dangling_ones_are_missing(tmp_path: Pat
 @pytest.mark.model
 def test_the_tiny_checkpoints_are_whole(tmp_path: Path) -> None:
     subprocess.run([sys.executable, MAKE_TINY, "all", "--out", tmp_path], check=True, timeout=120, capture_output=True)
-    generator, older_reasoner, reasoner = discover(tmp_path)
+    checkpoints = {checkpoint.family: checkpoint for checkpoint in discover(tmp_path)}
+    generator, older_reasoner, reasoner = (checkpoints[name] for name in ("predict2.5", "reason1", "reason2"))
+    assert checkpoints["transfer2.5"].controls == ("edge", "vis", "depth", "seg")
     assert (generator.family, [part.name for part in generator.parts]) == (
         "predict2.5",
         ["text_encoder", "transformer", "tokenizer"],

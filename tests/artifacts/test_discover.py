@@ -67,7 +67,7 @@ def test_a_link_to_a_checkpoint_counts_as_a_subfolder(tmp_path: Path) -> None:
 def test_what_is_wrong_with_any_subfolder_is_told_with_the_rest(tmp_path: Path) -> None:
     write_reasoner(tmp_path / "good")
     (write_reasoner(tmp_path / "cut") / "model.safetensors").write_bytes(b"\1\0\0")
-    write_json(tmp_path / "transfer/model_index.json", {"_class_name": "Cosmos2_5_TransferPipeline"})
+    write_json(tmp_path / "world/model_index.json", {"_class_name": "Cosmos2VideoToWorldPipeline"})
     write_json(tmp_path / "llama/config.json", {"model_type": "llama"})
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd/config.json").write_text("{")
@@ -77,7 +77,7 @@ def test_what_is_wrong_with_any_subfolder_is_told_with_the_rest(tmp_path: Path) 
     message = fault_of(tmp_path)
     for said in (
         f"{tmp_path}/cut is not a complete Cosmos Reason2 checkpoint:\n  - model.safetensors is truncated",
-        f"{tmp_path}/transfer is Cosmos Transfer2.5, which is not supported yet",
+        f"{tmp_path}/world is Cosmos Predict2 Video2World, which is not supported yet",
         f"{tmp_path}/llama is not a Cosmos checkpoint: config.json names llama",
         f"{tmp_path}/odd/config.json is not valid JSON",
         f"{tmp_path}/native is a model in NVIDIA's own form (base/post-trained/8_ema_bf16.pt)",

@@ -5,20 +5,17 @@ from typing import Any
 
 import numpy as np
 
+from cosmos_handler.artifacts import negative_prompts
 from tests.container.media import Frames
 
 PROMPT = "A robotic arm lifts a red cube."
 
 
-def load_predict(folder: Path, *, device: str = "cpu") -> Any:
-    """diffusers' pipeline in the dtype of the files."""
-    import torch
-    from diffusers import Cosmos2_5_PredictBasePipeline
+def pass_through() -> Any:
+    """A checker that passes everything, of the class that pipelines test for: frames go the same way through uint8."""
     from diffusers.pipelines.cosmos.pipeline_cosmos2_5_predict import CosmosSafetyChecker
 
     class PassThrough(CosmosSafetyChecker):  # type: ignore[misc]
-        """Of the class that the pipeline tests for, so that frames take the same way through uint8."""
-
         def __init__(self) -> None:
             pass
 
@@ -31,7 +28,15 @@ def load_predict(folder: Path, *, device: str = "cpu") -> Any:
         def check_video_safety(self, frames: Frames) -> Frames:
             return frames
 
-    loaded = Cosmos2_5_PredictBasePipeline.from_pretrained(folder, dtype=torch.bfloat16, safety_checker=PassThrough())
+    return PassThrough()
+
+
+def load_predict(folder: Path, *, device: str = "cpu") -> Any:
+    """diffusers' pipeline in the dtype of the files."""
+    import torch
+    from diffusers import Cosmos2_5_PredictBasePipeline
+
+    loaded = Cosmos2_5_PredictBasePipeline.from_pretrained(folder, dtype=torch.bfloat16, safety_checker=pass_through())
     loaded.set_progress_bar_config(disable=True)
     return loaded.to(device)
 
@@ -43,4 +48,35 @@ def call_predict(pipeline: Any, **arguments: Any) -> Frames:
     options = {"prompt": PROMPT, "height": 64, "width": 96, "num_frames": 5, "num_inference_steps": 3}
     generator = torch.Generator("cpu").manual_seed(7)
     made = pipeline(**{**options, **arguments}, generator=generator, output_type="pil")
+    return np.stack([np.asarray(frame) for frame in made.frames[0]])
+
+
+def load_transfer(folder: Path, branch: str) -> Any:
+    """diffusers' pipeline with one control branch, in the dtype of the files."""
+    import torch
+    from diffusers import Cosmos2_5_TransferPipeline, CosmosControlNetModel
+
+    branch_folder = folder / "controlnet" / branch
+    loaded = Cosmos2_5_TransferPipeline.from_pretrained(
+        folder,
+        controlnet=CosmosControlNetModel.from_pretrained(branch_folder, dtype=torch.bfloat16),
+        dtype=torch.bfloat16,
+        safety_checker=pass_through(),
+    )
+    loaded.set_progress_bar_config(disable=True)
+    return loaded
+
+
+def call_transfer(pipeline: Any, controls: Frames, **arguments: Any) -> Frames:
+    """A small video with seed 7 after control maps: uint8 [T, 64, 96, 3]."""
+    import torch
+    from PIL import Image
+
+    options = {"prompt": PROMPT, "height": 64, "width": 96, "num_inference_steps": 2, "num_frames_per_chunk": 9}
+    made = pipeline(
+        [Image.fromarray(frame) for frame in controls],
+        **{**options, "negative_prompt": negative_prompts.TRANSFER, **arguments},
+        generator=torch.Generator("cpu").manual_seed(7),
+        output_type="pil",
+    )
     return np.stack([np.asarray(frame) for frame in made.frames[0]])

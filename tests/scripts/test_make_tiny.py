@@ -40,6 +40,23 @@ FILES = {
         "vae/diffusion_pytorch_model.safetensors",
         *(f"tokenizer/{file}" for file in TOKENIZER_FILES),
     },
+    "transfer2.5": {
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        "text_encoder/config.json",
+        "text_encoder/generation_config.json",
+        "text_encoder/model.safetensors",
+        "transformer/config.json",
+        "transformer/diffusion_pytorch_model.safetensors",
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+        *(f"tokenizer/{file}" for file in TOKENIZER_FILES),
+        *(
+            f"controlnet/{branch}/{file}"
+            for branch in ("edge", "blur", "depth", "seg")
+            for file in ("config.json", "diffusion_pytorch_model.safetensors")
+        ),
+    },
     "reason1": {
         "config.json",
         "generation_config.json",

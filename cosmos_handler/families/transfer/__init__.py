@@ -1,0 +1,1 @@
+"""Transfer: a video and a control in, a video of another look out."""

@@ -1,0 +1,158 @@
+"""Transfer 2.5 in stages over diffusers' own pipeline: encode text, control maps, denoise by chunks, arrange."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import torch
+from diffusers import Cosmos2_5_TransferPipeline, UniPCMultistepScheduler
+from numpy.typing import NDArray
+from transformers import AutoTokenizer
+
+from cosmos_handler.artifacts.checkpoint import CONTROL_PART, Checkpoint
+from cosmos_handler.families.base import Context, Family, Frames
+from cosmos_handler.families.decoding import ChecksElsewhere
+from cosmos_handler.families.transfer.chunks import Film, WatchedVae, count_chunks, overlap_frames
+from cosmos_handler.families.transfer.maps import control_maps, resized
+from cosmos_handler.memory.components import PartClass
+from cosmos_handler.memory.place import PlacedParts
+from cosmos_handler.messages.tasks import Transfer
+
+_BRANCH = PartClass("diffusers", "CosmosControlNetModel")
+
+
+class _ReadyControl:
+    """Control maps as the pipeline's own preparation would leave them, [1, 3, T, H, W] in the VAE's type."""
+
+    def __init__(self, maps: NDArray[np.uint8], dtype: torch.dtype) -> None:
+        self.tensor = torch.empty((1, 3, *maps.shape[:3]), dtype=dtype)
+        for number, picture in enumerate(maps):
+            # The pipeline's arithmetic, in float32, but one frame at a time: all at once take twelve bytes a value.
+            scaled = 2.0 * torch.from_numpy(picture.astype(np.float32) / 255.0) - 1.0
+            self.tensor[0, :, number] = scaled.permute(2, 0, 1)
+
+
+class _Preparation:
+    """Stands where the pipeline has its video processor; lets a control that is ready pass."""
+
+    def __init__(self, processor: Any) -> None:
+        self._processor = processor
+
+    def preprocess_video(self, video: Any, height: int, width: int) -> torch.Tensor:
+        """As the processor does it."""
+        if isinstance(video, _ReadyControl):
+            return video.tensor
+        prepared: torch.Tensor = self._processor.preprocess_video(video, height, width)
+        return prepared
+
+
+class Transfer25(Family):
+    """Every control of one checkpoint: they share all parts but their branch."""
+
+    PART_CLASSES: ClassVar[dict[str, PartClass]] = {
+        "text_encoder": PartClass("transformers", "Qwen2_5_VLForConditionalGeneration"),
+        "transformer": PartClass("diffusers", "CosmosTransformer3DModel"),
+        "tokenizer": PartClass("diffusers", "AutoencoderKLWan"),
+        **{f"{CONTROL_PART}{control}": _BRANCH for control in ("edge", "vis", "depth", "seg")},
+    }
+
+    def __init__(self, checkpoint: Checkpoint, parts: PlacedParts) -> None:
+        folder = Path(checkpoint.path)
+        self._pipeline = Cosmos2_5_TransferPipeline(
+            text_encoder=parts["text_encoder"],
+            tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+            transformer=parts["transformer"],
+            vae=parts["tokenizer"],
+            scheduler=UniPCMultistepScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+            controlnet=parts[f"{CONTROL_PART}{checkpoint.controls[0]}"],
+            safety_checker=ChecksElsewhere(),
+        )
+        self._pipeline.video_processor = _Preparation(self._pipeline.video_processor)
+        self._pipeline.set_progress_bar_config(disable=True)
+
+    @torch.no_grad()
+    def run(self, task: Transfer, context: Context) -> Frames:
+        """The video of a task: uint8 frames, num_frames of them."""
+        with context.stage("encode_text", ("text_encoder",)):
+            embeds = self._pipeline.encode_prompt(
+                prompt=task.prompt,
+                negative_prompt=task.negative_prompt,
+                do_classifier_free_guidance=task.guidance > 1.0,  # the pipeline's own condition
+                device=context.parts.device,
+            )
+        with context.stage("control", num_steps=task.num_frames):
+            maps = control_maps(task, lambda done: context.step(done, task.num_frames))
+        frames = self._denoise(task, context, maps, *embeds)
+        with context.stage("arrange"):
+            frames = _arranged(task, frames, maps)
+        return Frames(frames, num_output_frames=task.num_output_frames, fps=task.fps)
+
+    def _denoise(
+        self,
+        task: Transfer,
+        context: Context,
+        maps: NDArray[np.uint8],
+        prompt_embeds: torch.Tensor,
+        negative_prompt_embeds: torch.Tensor | None,
+    ) -> NDArray[np.uint8]:
+        """All chunks, decoded; steps are counted over all of them."""
+        chunk_frames = task.num_frames_per_chunk
+        overlap = overlap_frames(
+            task.num_frames, chunk_frames=chunk_frames, conditional_frames=task.num_conditional_frames
+        )
+        num_steps = task.num_steps * count_chunks(task.num_frames, chunk_frames=chunk_frames, overlap=overlap)
+        film = Film((task.num_frames, task.height, task.width, 3), overlap=overlap)
+        branch = f"{CONTROL_PART}{task.control}"
+        with context.stage("denoise", ("transformer", "tokenizer", branch), num_steps=num_steps) as parts:
+
+            def after_step(pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+                # The pipeline's index starts over in every chunk. Raising is the way out: its own interrupt would
+                # still encode and decode every chunk that is left.
+                context.step(context.step_number + 1, num_steps)
+                return {}
+
+            pipeline = self._pipeline
+            pipeline.controlnet = parts[branch]
+            pipeline.vae = WatchedVae(parts["tokenizer"], before=context.raise_if_cancelled, on_chunk=film.take)
+            try:
+                pipeline(
+                    controls=_ReadyControl(maps, pipeline.vae.dtype),
+                    controls_conditioning_scale=task.control_weight,
+                    prompt_embeds=prompt_embeds,
+                    negative_prompt_embeds=negative_prompt_embeds,
+                    height=task.height,
+                    width=task.width,
+                    num_frames_per_chunk=chunk_frames,
+                    num_ar_conditional_frames=overlap,
+                    num_inference_steps=task.num_steps,
+                    guidance_scale=task.guidance,
+                    # A CPU generator gives the same noise on every device.
+                    generator=torch.Generator("cpu").manual_seed(task.seed),
+                    output_type="latent",
+                    callback_on_step_end=after_step,
+                )
+            finally:
+                pipeline.vae = parts["tokenizer"]
+        if film.num_filled != task.num_frames:
+            raise AssertionError(f"the chunks made {film.num_filled} frames of {task.num_frames}: this is a bug")
+        return film.frames
+
+
+def _arranged(task: Transfer, frames: NDArray[np.uint8], maps: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The frames at the size they are handed on at, beside what is to be shown with them, as NVIDIA's code does it."""
+    panels: list[NDArray[np.uint8]] = [frames]
+    if task.show_input and task.video is not None:
+        panels.insert(0, task.video.frames())
+    if task.show_control:
+        panels.insert(0, maps)
+    height, width = task.output_height, task.output_width
+    if len(panels) == 1 and frames.shape[1:3] == (height, width):
+        return frames
+    arranged = np.empty((len(frames), height, width * len(panels), 3), dtype=np.uint8)
+    for column, panel in enumerate(panels):
+        for number, picture in enumerate(panel):
+            arranged[number, :, column * width : (column + 1) * width] = resized(
+                picture, height, width, cv2.INTER_LANCZOS4
+            )
+    return arranged
