@@ -113,7 +113,9 @@ class OutOfMemory(CosmosError):
 
 
 class JobFailed(CosmosError):
-    """The job failed through no fault of the client."""
+    """The job failed through no fault of the client. job_id: for one that ended before anybody had heard of it."""
+
+    job_id: str | None = None
 
 
 class WorkerDied(JobFailed):

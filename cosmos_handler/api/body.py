@@ -18,6 +18,7 @@ from cosmos_handler.errors import InvalidBody, InvalidField, JobCancelled, TooLa
 _WHOLE = "request"
 _MAX_TEXT_PART_BYTES = 2**20
 _MAX_NAMES = 1000  # a fault found in each of a million would take minutes to collect
+_MAX_JSON_VALUES = 1_000_000
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -54,6 +55,9 @@ async def _limited(request: Request, max_bytes: int) -> AsyncGenerator[bytes, No
 
 
 def _object(data: bytes, what: str) -> dict[str, Any]:
+    # Reading tens of millions of values takes gigabytes, and stops every other thread for seconds.
+    if sum(data.count(mark) for mark in (b"[", b"{", b",")) > _MAX_JSON_VALUES:
+        raise InvalidBody(f"{what} has more than {_MAX_JSON_VALUES} values, which is the limit")
     try:
         value = json.loads(
             data.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_members

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cosmos_handler import errors
+from cosmos_handler.engine.job import new_job_id
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,8 @@ def _clipped(text: str, most: int) -> str:
 
 def response_for(error: errors.CosmosError, *, job_id: str | None = None) -> JSONResponse:
     """The answer that an error becomes."""
+    if isinstance(error, errors.JobFailed):
+        job_id = job_id or error.job_id
     headers = {"X-Cosmos-Job-Id": job_id} if job_id else {}
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = str(error.retry_after_seconds)
@@ -98,7 +101,7 @@ async def handle_http(request: Request, error: Exception) -> Response:
 
 async def handle_unexpected(request: Request, error: Exception) -> Response:
     """The app's last handler: a fault of ours, told without its text."""
-    log.error("unexpected fault at %s", request.url.path, exc_info=error)
-    return JSONResponse(
-        {"error": {"type": "internal", "message": "an internal fault; the log has it"}}, status_code=500
-    )
+    job_id = getattr(request.state, "job_id", None) or new_job_id()  # something to search the log for
+    log.error("unexpected fault at %s in job %s", request.url.path, job_id, exc_info=error)
+    body = {"type": "internal", "message": "an internal fault; the log has it", "job_id": job_id}
+    return JSONResponse({"error": body}, status_code=500, headers={"X-Cosmos-Job-Id": job_id})

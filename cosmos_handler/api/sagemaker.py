@@ -47,6 +47,7 @@ def sagemaker_router(engine: Engine, *, max_body_bytes: int) -> APIRouter:
             encoding: Encoding = "npz" if media_type == _NPZ else "mp4"
             async with while_there(request):  # media are decoded here, which takes its time
                 job = await stack.enter_async_context(engine.submit(invocation, encoding))
+            request.state.job_id = job.id
             if media_type == _STREAM:
                 chunks = chat_chunks if isinstance(invocation.request, ChatRequest) else job_events
                 return JobStream(chunks(job, job.listen()), job_context=stack.pop_all(), job_id=job.id)

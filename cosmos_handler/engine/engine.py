@@ -18,7 +18,7 @@ from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.job import Job, new_job_id
 from cosmos_handler.engine.pool import Pool
 from cosmos_handler.engine.tasks import build_task
-from cosmos_handler.errors import NotLocated, SetupError, Stopping, WorkerFailed
+from cosmos_handler.errors import JobFailed, NotLocated, SetupError, Stopping, WorkerFailed
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.served import Served
@@ -110,16 +110,19 @@ class Engine:
         permit = self._backlog.acquire()
         left = asyncio.Event()
         folder: Path | None = None
+        job_id = new_job_id()
         try:
-            job_id = new_job_id()
             folder = Path(mkdtemp(prefix=f"{job_id}-", dir=self._options.work_dir))
             inbox = Inbox(folder, invocation.uploads, self._options.media_limits, self._decoders)
             task = await build_task(invocation, checkpoint, inbox, encoding)
             self._refuse_when_stopping()  # once more: the line was emptied at the signal, and decoding takes its time
-        except BaseException:
+        except BaseException as error:
             permit.close()
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, JobFailed):
+                error.job_id = job_id
+                log.error("job %s failed before it could wait: %s", job_id, error)  # noqa: TRY400 - already in the log
             raise
         job = Job(
             job_id, model=checkpoint.name, task=task, folder=folder, name=getattr(invocation.request, "name", None)

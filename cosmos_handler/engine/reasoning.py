@@ -1,5 +1,6 @@
 """From a question or a conversation to its task, with the media decoded."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
@@ -14,6 +15,7 @@ from cosmos_handler.messages.tasks import Answer, Piece, Turn
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.reasoning import Asking, ChatMessage, ChatRequest, ImagePiece, ReasoningRequest, TextPiece
 
+_MAX_CHAT_CHARACTERS = 1_000_000  # about four for each token of the longest context
 # The reasoner's own words for itself when the caller has none; its task prompts go to the user's turn.
 _DEFAULT_SYSTEM_PROMPT = "You are a helpful assistant."
 
@@ -54,10 +56,26 @@ async def _turns(
         return [_system(request.system_prompt), await _question(invocation, request, looking, inbox)]
     if request.messages[-1].role != "user":
         raise InvalidField(f"messages.{len(request.messages) - 1}.role", "is not the user's", allowed="user at the end")
+    _refuse_long(request.messages)
     turns = [] if request.messages[0].role == "system" else [_system(None)]
     for number, message in enumerate(request.messages):
         turns.append(await _turn(message, f"messages.{number}.content", looking, inbox))
     return turns
+
+
+def _refuse_long(messages: Sequence[ChatMessage]) -> None:
+    """Cutting a long text into tokens cannot be interrupted, and takes seconds a megabyte in the model process."""
+    length = sum(_num_characters(message) for message in messages)
+    if length > _MAX_CHAT_CHARACTERS:
+        raise InvalidField(
+            "messages", f"hold {length} characters of text", allowed=f"up to {_MAX_CHAT_CHARACTERS} together"
+        )
+
+
+def _num_characters(message: ChatMessage) -> int:
+    if isinstance(message.content, str):
+        return len(message.content)
+    return sum(len(piece.text) for piece in message.content if isinstance(piece, TextPiece))
 
 
 async def _question(invocation: Invocation, request: ReasoningRequest, looking: Look, inbox: Inbox) -> Turn:

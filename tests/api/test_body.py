@@ -23,7 +23,7 @@ def read(*pieces: bytes, content_type: str = "application/json") -> dict[str, An
         return messages.pop(0)
 
     scope = {"type": "http", "headers": [(b"content-type", content_type.encode())]}
-    return asyncio.run(read_body(Request(scope, receive), 10**6))[0]
+    return asyncio.run(read_body(Request(scope, receive), 10**7))[0]
 
 
 def whole(content: bytes) -> bytes:
@@ -94,3 +94,8 @@ def test_a_caller_who_hangs_up_in_the_middle(content_type: str) -> None:
     scope = {"type": "http", "headers": [(b"content-type", content_type.encode())]}
     with pytest.raises(JobCancelled):
         asyncio.run(read_body(Request(scope, receive), 10**6))
+
+
+def test_values_without_end_are_not_read() -> None:
+    with pytest.raises(InvalidBody, match="1000000 values"):
+        read(b'{"z": [' + b"[]," * 600_000 + b"1]}")

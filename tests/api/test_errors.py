@@ -1,12 +1,14 @@
 """One table, with a row for every class that can be raised."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 
 import pytest
+from starlette.requests import Request
 
 from cosmos_handler import errors
-from cosmos_handler.api.errors import TABLE, response_for
+from cosmos_handler.api.errors import TABLE, handle_unexpected, response_for
 
 ABSTRACT = {errors.RequestError, errors.Unavailable, errors.SetupError}
 
@@ -68,3 +70,14 @@ def test_what_the_client_wrote_does_not_come_back_at_any_length() -> None:
 def test_half_a_character_in_a_name_can_be_answered() -> None:
     body = bytes(response_for(errors.InvalidField("\ud800", "is given twice")).body)
     assert json.loads(body)["error"]["field"] == "\\ud800"
+
+
+@pytest.mark.parametrize("state", [{"job_id": "job-7"}, {}])
+def test_a_fault_of_ours_has_an_id_that_the_log_knows(state: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    request = Request({"type": "http", "path": "/invocations", "headers": [], "state": state})
+    response = asyncio.run(handle_unexpected(request, OSError("/nowhere/secret")))
+    error = json.loads(bytes(response.body))["error"]
+    assert response.status_code == 500
+    assert error["job_id"] == state.get("job_id", error["job_id"]) == response.headers["x-cosmos-job-id"]
+    assert f"in job {error['job_id']}" in caplog.text
+    assert "secret" not in str(error)

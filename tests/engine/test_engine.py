@@ -1,14 +1,16 @@
 """The engine around a job: who is let in, and until when."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
 
+from cosmos_handler.api.errors import response_for
 from cosmos_handler.engine import engine as room
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine
-from cosmos_handler.errors import Stopping
+from cosmos_handler.errors import DecoderFailed, InvalidField, Stopping
 from cosmos_handler.messages.tasks import Answer
 from cosmos_handler.schemas.invocation import parse
 from tests.fakes import REASON, idle_engine, question
@@ -42,3 +44,35 @@ def test_a_signal_while_media_are_decoded_turns_the_job_away(
         asyncio.run(run())
     assert backlog.taken == 0
     assert backlog.take() is None
+
+
+@pytest.mark.parametrize("content", ["x" * 400_000, [{"type": "text", "text": "x" * 400_000}]])
+def test_a_conversation_without_end_never_reaches_the_model_process(
+    engine: Engine, backlog: Backlog, content: object
+) -> None:
+    body = {"messages": [{"role": "user", "content": content}] * 3}
+
+    async def run() -> None:
+        async with engine.submit(parse(body, models=engine.served), "mp4"):
+            raise AssertionError("it was let in")
+
+    with pytest.raises(InvalidField, match="1200000 characters"):
+        asyncio.run(run())
+    assert backlog.taken == 0
+
+
+def test_a_fault_before_there_is_a_job_has_an_id_that_the_log_knows(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def build(*_: object) -> Answer:
+        raise DecoderFailed("image: the decoding process failed")
+
+    async def run() -> None:
+        async with engine.submit(parse({"prompt": "hello"}, models=engine.served), "mp4"):
+            raise AssertionError("it was let in")
+
+    monkeypatch.setattr(room, "build_task", build)
+    with pytest.raises(DecoderFailed) as caught:
+        asyncio.run(run())
+    job_id = json.loads(bytes(response_for(caught.value).body))["error"]["job_id"]
+    assert job_id in caplog.text
