@@ -8,12 +8,14 @@ import signal
 import socket
 import sys
 import tempfile
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
 from cosmos_handler import __version__
 from cosmos_handler.api.app import create_app
+from cosmos_handler.artifacts.elsewhere import TEXT_ENCODER_CHANNEL, VAE_CHANNEL, Elsewhere
 from cosmos_handler.artifacts.locate import ModelSource
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine, EngineOptions
@@ -157,7 +159,16 @@ def _engine_options(settings: Settings) -> EngineOptions:
         max_source_frames=settings.max_media_frames,
         max_duration_seconds=settings.max_media_seconds,
     )
-    return EngineOptions(source=source, media_limits=limits, work_dir=settings.work_dir)
+    elsewhere = Elsewhere(
+        text_encoders=_places(settings.text_encoder_dir, TEXT_ENCODER_CHANNEL),
+        vaes=_places(settings.vae_path, VAE_CHANNEL),
+        chosen=settings.checkpoint,
+    )
+    return EngineOptions(source=source, media_limits=limits, work_dir=settings.work_dir, elsewhere=elsewhere)
+
+
+def _places(named: Path | None, channel: Path) -> tuple[Path, ...]:
+    return (channel,) if named is None else (named.absolute(), channel)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,9 @@ class Settings:
     max_media_pixels: int
     max_media_frames: int
     max_media_seconds: int
+    text_encoder_dir: Path | None
+    vae_path: Path | None
+    checkpoint: str | None
     guardrails: str
     work_dir: Path
     stop_seconds: int
@@ -106,6 +109,27 @@ VARIABLES = (
     Variable("HF_MODEL_REVISION", "hub_revision", _text, None, "its branch, tag or commit"),
     Variable("HF_TOKEN", "hub_token", _text, None, "access token for gated repositories; never printed"),
     Variable("HF_HUB_OFFLINE", "hub_offline", _switch, "0", "1: use only what the hub's cache already holds"),
+    Variable(
+        "COSMOS_CHECKPOINT",
+        "checkpoint",
+        _text,
+        None,
+        "of several .pt checkpoints in NVIDIA's own layout, the file or folder to serve; by default base/post-trained",
+    ),
+    Variable(
+        "COSMOS_TEXT_ENCODER_DIR",
+        "text_encoder_dir",
+        _path,
+        None,
+        "Cosmos-Reason1-7B, which checkpoints in NVIDIA's own layout lack",
+    ),
+    Variable(
+        "COSMOS_VAE_PATH",
+        "vae_path",
+        _path,
+        None,
+        "tokenizer.pth, or a folder with a VAE, for such checkpoints without one",
+    ),
     Variable("COSMOS_HOST", "host", _text, "0.0.0.0", "address to listen on"),  # noqa: S104 - a container is reached from outside
     Variable("SAGEMAKER_BIND_TO_PORT", "port", _whole(1, 65535), "8080", "port to listen on"),
     Variable(

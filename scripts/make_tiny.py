@@ -28,6 +28,10 @@ CHECKPOINTS = {
     "reason1": "scripts.tiny.reason1",
     "reason2": "scripts.tiny.reason2",
 }
+# The same for those that NVIDIA publishes in a form of its own as well.
+NATIVE_CHECKPOINTS = {
+    "predict2.5": "scripts.tiny.native_predict2_5",
+}
 MARKER = ".make_tiny.json"  # tells a folder written here, and which of its files are ours
 
 _EPILOG = """\
@@ -38,9 +42,13 @@ names:
   reason2      nvidia/Cosmos-Reason2-2B: Qwen3-VL weights, tokenizer, processors
   all          each of them, in a subfolder of DIR with its name
 
+with --native:
+  predict2.5   its main branch: base/post-trained/*_ema_bf16.pt and tokenizer.pth, and a text encoder beside them
+
 examples:
   scripts/make_tiny.py all --out model_artifacts/tiny
   scripts/make_tiny.py predict2.5 --out /tmp/predict --seed 7
+  scripts/make_tiny.py predict2.5 --native --out /tmp/native
 """
 
 
@@ -52,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 1 when the folder is refused (2 for wrong arguments, raised)."""
     started = time.monotonic()
     options = _parse(arguments)
-    everything = {name: options.out / name for name in CHECKPOINTS}
+    everything = {name: options.out / name for name in (NATIVE_CHECKPOINTS if options.native else CHECKPOINTS)}
     folders = everything if options.name == "all" else {options.name: options.out}
     try:
         for folder in folders.values():
@@ -64,21 +72,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _run_again_in_venv()
     importlib.import_module("transformers.utils.logging").disable_progress_bar()  # a bar for a file of 1 MB
     for name, folder in folders.items():
-        write_checkpoint(name, folder, seed=options.seed, force=options.force)
+        write_checkpoint(name, folder, seed=options.seed, force=options.force, native=options.native)
     print(f"done in {time.monotonic() - started:.1f} s, imports included")
     return 0
 
 
 def write_checkpoint(
-    name: str, folder: Path, *, seed: int = 0, force: bool = False, say: Callable[[str], None] = print
+    name: str,
+    folder: Path,
+    *,
+    seed: int = 0,
+    force: bool = False,
+    native: bool = False,
+    say: Callable[[str], None] = print,
 ) -> None:
     """Write the checkpoint `name` (a key of CHECKPOINTS) into `folder`, all of it or nothing.
 
-    An earlier output in the folder is removed first; other files stay. say: takes the progress lines.
+    An earlier output in the folder is removed first; other files stay. native: in NVIDIA's own form (a key of
+    NATIVE_CHECKPOINTS). say: takes the progress lines.
     Raises FolderRefused as check_folder does, KeyError for an unknown name.
     """
     check_folder(folder, force=force)
-    maker = importlib.import_module(CHECKPOINTS[name])
+    maker = importlib.import_module((NATIVE_CHECKPOINTS if native else CHECKPOINTS)[name])
     started = last = time.monotonic()
 
     def report(part: str) -> None:
@@ -119,11 +134,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("name", metavar="NAME", choices=[*CHECKPOINTS, "all"], help="which checkpoint; see below")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder to write, made if absent")
+    parser.add_argument("--native", action="store_true", help="write NVIDIA's own form instead, where it has one")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the random weights (default 0)")
     parser.add_argument(
         "--force", action="store_true", help="add to a folder of other files, overwriting those of the same names"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.native and options.name not in (*NATIVE_CHECKPOINTS, "all"):
+        parser.error(f"{options.name} has no form of NVIDIA's own; --native is for {', '.join(NATIVE_CHECKPOINTS)}")
+    return options
 
 
 def _run_again_in_venv() -> NoReturn:

@@ -102,9 +102,9 @@ def running_server(model_dir: Path, folder: Path, **environ: str) -> Iterator[Se
                     raise
 
 
-def make_tiny(name: str, folder: Path) -> Path:
+def make_tiny(name: str, folder: Path, *options: str) -> Path:
     """A tiny checkpoint, written by a process of its own so that this one stays free of torch."""
-    command = [sys.executable, str(ROOT / "scripts" / "make_tiny.py"), name, "--out", str(folder)]
+    command = [sys.executable, str(ROOT / "scripts" / "make_tiny.py"), name, "--out", str(folder), *options]
     subprocess.run(command, check=True, capture_output=True)
     return folder
 
@@ -116,6 +116,12 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("predict2.5", "reason2"):  # no two that can do the same task: requests need not name a model
         make_tiny(name, folder / name)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_native(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """predict2.5 in NVIDIA's own form."""
+    return make_tiny("predict2.5", tmp_path_factory.mktemp("native") / "predict2.5", "--native")
 
 
 @pytest.fixture(scope="session")

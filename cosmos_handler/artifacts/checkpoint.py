@@ -1,7 +1,9 @@
 """What is known of a checkpoint before any of its weights are read; plain values that cross the pipe."""
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
 
 Family = Literal["predict2.5", "transfer2.5", "cosmos3", "reason1", "reason2"]
 
@@ -10,15 +12,28 @@ CONTROL_PART = "control_"  # and NVIDIA's name of the control: what the branches
 
 
 @dataclass(frozen=True)
+class Native:
+    """How a part lies in a file in NVIDIA's own form, and what the library's class is built from.
+
+    wrappers: the keys under which the tensors lie. names: for each tensor, the library's name of it.
+    """
+
+    wrappers: tuple[str, ...]
+    names: Mapping[str, str]
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Part:
     """One set of weights, under NVIDIA's name for it.
 
     name: "text_encoder", "transformer" and "tokenizer" (a generator's VAE), "control_edge" and the like (control
         branches), or "model" (a reasoner).
-    folder: relative to the checkpoint, "." for the checkpoint itself.
-    files: the weight files, relative to the checkpoint.
+    folder: relative to the checkpoint, "." for the checkpoint itself; absolute where it lies elsewhere.
+    files: the weight files, named likewise.
     size_bytes: tensor data alone, as it is stored.
     dtype: torch's name of the type in which most of those bytes are stored.
+    native: None for a part in the library's own form.
     """
 
     name: str
@@ -26,6 +41,7 @@ class Part:
     files: tuple[str, ...]
     size_bytes: int
     dtype: str
+    native: Native | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +72,7 @@ class Checkpoint:
     tasks: ("text2world", "image2world", "video2world") or ("reasoner",).
     revision: the hub's commit where that is known, else "files-" and 12 hexadecimal digits over the files.
     context_tokens: how many tokens a reasoner can hold.
+    places: absolute folders of those components that do not lie under their own name in the checkpoint.
     """
 
     name: str
@@ -67,8 +84,13 @@ class Checkpoint:
     parts: tuple[Part, ...]
     generation: GenerationLimits | None
     context_tokens: int | None
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def controls(self) -> tuple[str, ...]:
         """The controls that a transfer model has branches for, in NVIDIA's words."""
         return tuple(part.name.removeprefix(CONTROL_PART) for part in self.parts if part.name.startswith(CONTROL_PART))
+
+    def folder_of(self, component: str) -> Path:
+        """Where a component's files are, such as those of the "scheduler"."""
+        return Path(self.places.get(component) or Path(self.path, component))

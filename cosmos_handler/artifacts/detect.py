@@ -1,13 +1,20 @@
 """Says what one folder is: a complete checkpoint of a served family, or a CheckpointError with all that is wrong."""
 
+import logging
 from pathlib import Path
 
 from cosmos_handler.artifacts import generator, reasoner, transfer
 from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.artifacts.elsewhere import Elsewhere
 from cosmos_handler.artifacts.inspection import Inspection
 from cosmos_handler.artifacts.known import SUPPORTED, recognise_deeply
+from cosmos_handler.artifacts.native.examine import examine_predict
 from cosmos_handler.artifacts.revision import files_revision
 from cosmos_handler.errors import CheckpointError
+
+log = logging.getLogger(__name__)
+
+_NOWHERE = Elsewhere()
 
 
 def detect(
@@ -17,31 +24,44 @@ def detect(
     aliases: tuple[str, ...] = (),
     revision: str | None = None,
     control: str | None = None,
+    elsewhere: Elsewhere = _NOWHERE,
 ) -> Checkpoint:
     """The checkpoint in a folder; only headers of the weights are read.
 
-    revision: the commit on the hub, where it is known.
+    revision: the commit on the hub, where it is known. elsewhere: for what NVIDIA's own repositories lack.
     control: what the one control branch of a transfer model is for, where cosmos.json says it.
     Raises CheckpointError when the folder holds none, one that is not served, or one that is not whole; the message
     then lists every fault.
     """
     try:
-        return _detect(folder, name=name, aliases=aliases, revision=revision, control=control)
+        return _detect(folder, name=name, aliases=aliases, revision=revision, control=control, elsewhere=elsewhere)
     except OSError as error:
         raise CheckpointError(f"{folder} cannot be read: {error.strerror or error}") from error
 
 
 def _detect(
-    folder: Path, *, name: str, aliases: tuple[str, ...], revision: str | None, control: str | None
+    folder: Path,
+    *,
+    name: str,
+    aliases: tuple[str, ...],
+    revision: str | None,
+    control: str | None,
+    elsewhere: Elsewhere,
 ) -> Checkpoint:
-    recognised = recognise_deeply(folder)
+    recognised = recognise_deeply(folder, chosen=elsewhere.chosen)
     if recognised.kind == "nothing":
         raise CheckpointError(f"{folder} is not a Cosmos checkpoint: looked for {SUPPORTED}")
     if recognised.family is None:
         raise CheckpointError(f"{folder} {recognised.reason}")
     look = Inspection(folder)
-    generation, context_tokens = None, None
-    if recognised.family == "predict2.5":
+    generation, context_tokens, places = None, None, {}
+    if recognised.native is not None:
+        title, tasks, folders = "Cosmos Predict2.5", generator.TASKS, generator.FOLDERS
+        not_served = "".join(f", not {other}" for other in recognised.native.others)
+        log.info("%s is in NVIDIA's own form: reading %s%s", name, recognised.native.file, not_served)
+        found = examine_predict(look, recognised.native.file, elsewhere)
+        parts, generation, places = found.parts, found.generation, found.places
+    elif recognised.family == "predict2.5":
         title, tasks, folders = "Cosmos Predict2.5", generator.TASKS, generator.FOLDERS
         parts, generation = generator.examine(look)
     elif recognised.family == "transfer2.5":
@@ -65,4 +85,5 @@ def _detect(
         parts=parts,
         generation=generation,
         context_tokens=context_tokens,
+        places=places,
     )

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.detect import detect
+from cosmos_handler.artifacts.elsewhere import Elsewhere
 from cosmos_handler.artifacts.known import SUPPORTED, Recognised, recognise, recognise_deeply
 from cosmos_handler.artifacts.manifest import FILE_NAME, Manifest, read_manifest, resolved
+from cosmos_handler.artifacts.native.layout import VARIABLE
 from cosmos_handler.errors import CheckpointError
 
 # They may lie in a model folder without being models to serve; lost+found is what a fresh volume holds.
@@ -26,13 +28,22 @@ class _Claim:
     control: str | None = None
 
 
+_NOWHERE = Elsewhere()
+
+
 def discover(
-    root: Path, *, revision: str | None = None, name: str | None = None, aliases: tuple[str, ...] = ()
+    root: Path,
+    *,
+    revision: str | None = None,
+    name: str | None = None,
+    aliases: tuple[str, ...] = (),
+    elsewhere: Elsewhere = _NOWHERE,
 ) -> tuple[Checkpoint, ...]:
     """The checkpoints to serve, in the order of `cosmos.json` or by name; never none.
 
     revision: the commit of the whole folder on the hub, where it is known.
     name, aliases: for a root that is itself a checkpoint; subfolders are called as they are called.
+    elsewhere: where to look for what NVIDIA's own repositories lack.
     Raises CheckpointError when nothing can be served, or when anything that should be cannot, with every fault.
     """
     try:
@@ -40,9 +51,11 @@ def discover(
             raise CheckpointError(_nothing_in(root, "is not a folder" if root.exists() else "does not exist"))
         manifest = read_manifest(root)
         if manifest is not None:
-            return _detected(_named_claims(root, manifest, revision))
-        claims = _claims(root, revision=revision, name=name, aliases=aliases)
-        return _detected(claims, hint=f"(to serve only some of the subfolders, list them in {root / FILE_NAME})")
+            return _detected(_named_claims(root, manifest, revision), elsewhere)
+        claims = _claims(root, elsewhere, revision=revision, name=name, aliases=aliases)
+        return _detected(
+            claims, elsewhere, hint=f"(to serve only some of the subfolders, list them in {root / FILE_NAME})"
+        )
     except OSError as error:
         raise CheckpointError(f"{root} cannot be read: {error.strerror or error}") from error
 
@@ -56,8 +69,10 @@ def _named_claims(root: Path, manifest: Manifest, revision: str | None) -> list[
     ]
 
 
-def _claims(root: Path, *, revision: str | None, name: str | None, aliases: tuple[str, ...]) -> list[_Claim]:
-    recognised = recognise(root)
+def _claims(
+    root: Path, elsewhere: Elsewhere, *, revision: str | None, name: str | None, aliases: tuple[str, ...]
+) -> list[_Claim]:
+    recognised = recognise(root, chosen=elsewhere.chosen)
     # Files beside the models do not make the folder a model, not even a config.json of something else.
     folders = _model_folders(root) if recognised.kind in ("nothing", "stranger") else []
     if folders:
@@ -88,7 +103,7 @@ def _holds_model(folder: Path) -> bool:
         return True
 
 
-def _detected(claims: Sequence[_Claim], *, hint: str | None = None) -> tuple[Checkpoint, ...]:
+def _detected(claims: Sequence[_Claim], elsewhere: Elsewhere, *, hint: str | None = None) -> tuple[Checkpoint, ...]:
     """Every checkpoint; or one CheckpointError with what is wrong with each of those that are not right."""
     checkpoints, faults = [], []
     for claim in claims:
@@ -100,10 +115,14 @@ def _detected(claims: Sequence[_Claim], *, hint: str | None = None) -> tuple[Che
                     aliases=claim.aliases,
                     revision=claim.revision,
                     control=claim.control,
+                    elsewhere=elsewhere,
                 )
             )
         except CheckpointError as error:
             faults.append(str(error))
+    native = any(part.native for each in checkpoints for part in each.parts)
+    if elsewhere.chosen is not None and not native and not faults:
+        faults.append(f"{VARIABLE}={elsewhere.chosen!r} applies to checkpoints in NVIDIA's own form, and there is none")
     if faults and hint and len(claims) > 1:
         faults.append(hint)
     if faults:

@@ -35,7 +35,7 @@ def examine(look: Inspection) -> tuple[tuple[Part, ...], GenerationLimits | None
         # NVIDIA's word for the VAE; the folder called tokenizer holds the text tokenizer.
         find_part(look, "tokenizer", folder="vae", rule=DIFFUSERS),
     )
-    limits = _limits(look, transformer, vae) if transformer is not None and vae is not None else None
+    limits = limits_of(look, transformer, vae) if transformer is not None and vae is not None else None
     return tuple(part for part in parts if part), limits
 
 
@@ -61,7 +61,7 @@ def component_config(look: Inspection, folder: str, *, key: str, expected: str) 
     return config
 
 
-def _limits(look: Inspection, transformer: dict[str, Any], vae: dict[str, Any]) -> GenerationLimits | None:
+def limits_of(look: Inspection, transformer: dict[str, Any], vae: dict[str, Any]) -> GenerationLimits | None:
     """From the transformer's position table, which counts patches of latents, and the VAE's compression."""
     faults_before = len(look.faults)
     max_size, patch_size = position_table(transformer)

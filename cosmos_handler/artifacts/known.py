@@ -7,12 +7,13 @@ from typing import Literal
 
 from cosmos_handler.artifacts.checkpoint import Family
 from cosmos_handler.artifacts.inspection import read_object
+from cosmos_handler.artifacts.native.layout import NativeCheckpoint, checkpoint_files, choose, own_files
 
 SUPPORTED = (
     "Cosmos Predict2.5 in diffusers form (model_index.json naming Cosmos2_5_PredictBasePipeline), "
     "Cosmos Transfer2.5 in diffusers form (model_index.json naming Cosmos2_5_TransferPipeline) "
     "and Cosmos Reason1 and Reason2 in transformers form (config.json with model_type qwen2_5_vl or qwen3_vl), "
-    "all with safetensors weights"
+    "all with safetensors weights, and Cosmos Predict2.5 in NVIDIA's own form (.pt)"
 )
 
 PREDICT25_PIPELINE, TRANSFER25_PIPELINE = "Cosmos2_5_PredictBasePipeline", "Cosmos2_5_TransferPipeline"
@@ -34,7 +35,6 @@ _OTHER_TYPES: Mapping[str, str] = {
     "cosmos3_omni": "Cosmos 3",
     "cosmos3_edge": "Cosmos 3 Edge",
 }
-_NATIVE_SUFFIXES = (".pt", ".pth", ".jit")  # what NVIDIA's own repositories hold beside or instead of the library forms
 _PIPELINE_FOLDERS = ("text_encoder", "transformer", "vae")
 
 
@@ -44,52 +44,46 @@ class Recognised:
 
     kind: "supported" (family says which), "unsupported" (a Cosmos model that is not served), "broken" (pieces of a
         model), "stranger" (a model, but none of Cosmos) or "nothing".
+    native: which file it is, for a supported model in NVIDIA's own form.
     reason: for all but "supported" and "nothing", a sentence without its subject, such as "is Cosmos 3, which …".
     """
 
     kind: Literal["supported", "unsupported", "broken", "stranger", "nothing"]
     family: Family | None = None
     reason: str = ""
+    native: NativeCheckpoint | None = None
 
 
-def recognise(folder: Path) -> Recognised:
-    """What lies directly in a folder. Raises CheckpointError where a mark is there but cannot be read."""
+def recognise(folder: Path, *, chosen: str | None = None) -> Recognised:
+    """What lies directly in a folder, or in the folders of NVIDIA's own layout.
+
+    chosen: of several checkpoints in that layout, the file or folder to serve.
+    Raises CheckpointError where a mark is there but cannot be read.
+    """
     if (folder / "model_index.json").is_file():
         return _by_pipeline(_text(folder / "model_index.json", "_class_name"), "model_index.json")
     if (folder / "modular_model_index.json").is_file():
         return _by_pipeline(_text(folder / "modular_model_index.json", "_class_name"), "modular_model_index.json")
-    native = native_files(folder)
+    native = own_files(folder)
     if (folder / "config.json").is_file():
         by_type = _by_type(folder / "config.json")
-        return by_type if by_type.kind != "stranger" or not native else _native(native)
+        return by_type if by_type.kind != "stranger" or not native else _native(folder, native, chosen)
+    if native:
+        return _native(folder, native, chosen)
     if sum((folder / part / "config.json").is_file() for part in _PIPELINE_FOLDERS) > 1:
         return Recognised("broken", reason="has the parts of a diffusers pipeline, but its model_index.json is missing")
-    if native:
-        return _native(native)
     weights = sorted(entry.name for entry in folder.glob("*.safetensors"))
     if weights:
         return Recognised("broken", reason=f"has weights ({weights[0]}), but neither model_index.json nor config.json")
     return Recognised("nothing")
 
 
-def recognise_deeply(folder: Path) -> Recognised:
-    """Like recognise, but notices NVIDIA's own layouts too, whose weights lie up to two folders further down."""
-    recognised = recognise(folder)
-    if recognised.kind == "nothing":
-        native = native_files(folder, depth=2)
-        if native:
-            return _native(native)
+def recognise_deeply(folder: Path, *, chosen: str | None = None) -> Recognised:
+    """Like recognise, but notices checkpoints in NVIDIA's own form wherever they lie, a few folders further down."""
+    recognised = recognise(folder, chosen=chosen)
+    if recognised.kind == "nothing" and checkpoint_files(folder):
+        return _native(folder, checkpoint_files(folder), chosen)
     return recognised
-
-
-def native_files(folder: Path, *, depth: int = 0) -> list[str]:
-    """Weights in NVIDIA's own forms: names relative to the folder. depth: how many folders further down to look."""
-    found = []
-    for level in range(depth + 1):
-        for path in folder.glob("*/" * level + "*"):
-            if path.suffix in _NATIVE_SUFFIXES and path.is_file():
-                found.append(path.relative_to(folder).as_posix())
-    return sorted(found)
 
 
 def _by_pipeline(class_name: str, mark: str) -> Recognised:
@@ -129,9 +123,18 @@ def _by_type(config: Path) -> Recognised:
     )
 
 
-def _native(files: list[str]) -> Recognised:
-    shown = ", ".join(files[:3]) + (", …" if len(files) > 3 else "")
-    return _unsupported(f"a model in NVIDIA's own form ({shown})")
+def _native(folder: Path, files: list[str], chosen: str | None) -> Recognised:
+    checkpoints = checkpoint_files(folder)
+    found = choose(folder, checkpoints, chosen=chosen) if checkpoints else _shown(files)
+    if isinstance(found, str):
+        return _unsupported(found)
+    if found.family != "predict2.5":
+        return _unsupported("Cosmos Transfer2.5 in NVIDIA's own form")
+    return Recognised("supported", found.family, native=found)
+
+
+def _shown(files: list[str]) -> str:
+    return f"a model in NVIDIA's own form ({', '.join(files[:3])}{', …' if len(files) > 3 else ''})"
 
 
 def _unsupported(model: str) -> Recognised:

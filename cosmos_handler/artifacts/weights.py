@@ -10,7 +10,7 @@ from cosmos_handler.artifacts.inspection import Inspection, joined
 from cosmos_handler.artifacts.safetensors_header import Header
 
 _OTHER_FORMS = (".bin", ".pt", ".pth", ".ckpt", ".jit", ".gguf", ".h5", ".msgpack", ".flashpack")
-_SERVED_DTYPES = ("bfloat16", "float16", "float32")
+SERVED_DTYPES = ("bfloat16", "float16", "float32")
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ def find_part(look: Inspection, name: str, *, folder: str, rule: LoadingRule) ->
         look.fault(f"{', '.join(headers)} holds no tensors")
         return None
     dtype = max(sorted(sizes), key=lambda candidate: sizes[candidate])
-    if dtype not in _SERVED_DTYPES:
+    if dtype not in SERVED_DTYPES:
         look.fault(
-            f"the weights of {_shown(folder)} are stored as {dtype}: only {', '.join(_SERVED_DTYPES)} are supported"
+            f"the weights of {_shown(folder)} are stored as {dtype}: only {', '.join(SERVED_DTYPES)} are supported"
         )
         return None
     return Part(name=name, folder=folder, files=tuple(sorted(headers)), size_bytes=sizes.total(), dtype=dtype)

@@ -5,12 +5,13 @@ import contextlib
 import logging
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.discover import discover
+from cosmos_handler.artifacts.elsewhere import Elsewhere
 from cosmos_handler.artifacts.locate import ModelSource, locate
 from cosmos_handler.engine.backlog import Backlog, Permit
 from cosmos_handler.engine.generation import Encoding
@@ -30,11 +31,15 @@ _MAX_DECODERS = 2
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What the engine is told once. work_dir: jobs keep their files in a folder of their own under it."""
+    """What the engine is told once.
+
+    work_dir: jobs keep their files in a folder of their own under it. elsewhere: where parts lie that a model lacks.
+    """
 
     source: ModelSource
     media_limits: MediaLimits
     work_dir: Path
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
 
 
 class Engine:
@@ -150,7 +155,12 @@ class Engine:
     async def _live(self) -> None:
         located = await asyncio.to_thread(locate, self._options.source)
         self._checkpoints = await asyncio.to_thread(
-            discover, located.folder, revision=located.revision, name=located.name, aliases=located.aliases
+            discover,
+            located.folder,
+            revision=located.revision,
+            name=located.name,
+            aliases=located.aliases,
+            elsewhere=self._options.elsewhere,
         )
         for checkpoint in self._checkpoints:
             gib = sum(part.size_bytes for part in checkpoint.parts) / 2**30

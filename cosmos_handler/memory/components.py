@@ -10,6 +10,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint, Part
 from cosmos_handler.errors import CheckpointError
+from cosmos_handler.memory.native import load_native
 
 disable_progress_bar()  # a log is no place for bars; the session reports every part that is loaded
 
@@ -28,6 +29,8 @@ def load_part(checkpoint: Checkpoint, part: Part, part_class: PartClass) -> torc
     The libraries' loaders give float32 unless told, so the stored dtype is always passed.
     """
     loader: Any = getattr(importlib.import_module(part_class.module), part_class.name)
+    if part.native is not None:
+        return _ready(load_native(checkpoint, part, part.native, loader))
     folder = Path(checkpoint.path) / part.folder
     options = {"dtype": getattr(torch, part.dtype), "local_files_only": True, "use_safetensors": True}
     try:
@@ -39,6 +42,10 @@ def load_part(checkpoint: Checkpoint, part: Part, part_class: PartClass) -> torc
         raise CheckpointError(
             f"{folder} lacks weights of {part_class.name}: {', '.join(missing[:5])} ({len(missing)} in all)"
         )
+    return _ready(module)
+
+
+def _ready(module: torch.nn.Module) -> torch.nn.Module:
     module.eval()
     module.requires_grad_(requires_grad=False)
-    return module  # type: ignore[no-any-return]
+    return module

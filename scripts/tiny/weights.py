@@ -22,7 +22,7 @@ def fill(model: torch.nn.Module, *, seed: int, gain: float = 1.0) -> None:
         else:
             inputs = parameter.numel() // parameter.shape[0]
             scale = 0.02 if parameter.ndim == 1 else gain / math.sqrt(inputs)
-            values = torch.randn(parameter.shape, generator=_generator(seed, name)) * scale
+            values = torch.randn(parameter.shape, generator=generator(seed, name)) * scale
         parameter.data = values.to(torch.bfloat16)
     model.eval()
 
@@ -43,7 +43,8 @@ def _is_norm_gain(name: str, parameter: torch.nn.Parameter) -> bool:
     return name.endswith(".gamma") or (parameter.ndim == 1 and name.endswith("weight"))
 
 
-def _generator(seed: int, name: str) -> torch.Generator:
+def generator(seed: int, name: str) -> torch.Generator:
+    """The generator of one tensor."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 

@@ -274,23 +274,22 @@ def test_other_cosmos_models_are_named_and_refused(tmp_path: Path, file: str, co
     assert "which is not supported yet; served are Cosmos Predict2.5 in diffusers form" in message
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
-        "model.pt",
-        "tokenizer.pth",
-        "encoder.jit",
-        "81edfebe-bd6a-4039-8c1d-737df1a790bf_ema_bf16.pt",
-        "base/post-trained/81edfebe_ema_bf16.pt",
-    ],
-)
+@pytest.mark.parametrize("file", ["tokenizer.pth", "encoder.jit"])
 @pytest.mark.parametrize("config", [None, {"some": "thing"}])
-def test_the_native_form_is_named_and_refused(tmp_path: Path, file: str, config: Any) -> None:
-    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+def test_files_of_nvidias_own_without_a_checkpoint_are_named_and_refused(
+    tmp_path: Path, file: str, config: Any
+) -> None:
     (tmp_path / file).write_bytes(b"x")
-    if config is not None and "/" not in file:
+    if config is not None:
         write_json(tmp_path / "config.json", config)  # as in the Cosmos 1.0 repositories
     assert f"is a model in NVIDIA's own form ({file}), which is not supported yet" in faults_of(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["model.pt", "base/post-trained/81edfebe_ema_bf16.pt"])
+def test_a_native_checkpoint_that_is_no_file_of_torch_is_named(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_bytes(b"x")
+    assert faults_of(tmp_path) == f"{tmp_path / file} is not a file of torch.save"
 
 
 @pytest.mark.parametrize(

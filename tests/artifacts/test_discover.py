@@ -80,7 +80,7 @@ def test_what_is_wrong_with_any_subfolder_is_told_with_the_rest(tmp_path: Path) 
         f"{tmp_path}/world is Cosmos Predict2 Video2World, which is not supported yet",
         f"{tmp_path}/llama is not a Cosmos checkpoint: config.json names llama",
         f"{tmp_path}/odd/config.json is not valid JSON",
-        f"{tmp_path}/native is a model in NVIDIA's own form (base/post-trained/8_ema_bf16.pt)",
+        f"{tmp_path}/native/base/post-trained/8_ema_bf16.pt is empty",
         f"{tmp_path}/weights has weights (model.safetensors), but neither model_index.json nor config.json",
     ):
         assert said in message

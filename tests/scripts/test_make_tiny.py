@@ -138,6 +138,23 @@ def test_same_seed_same_bytes_in_another_process(made: Path, tmp_path: Path, nam
     assert differing == {file for file in FILES[name] if file.endswith(".safetensors")}
 
 
+def test_nvidias_own_form_is_written_where_there_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("one", "two"):
+        make_tiny.write_checkpoint("predict2.5", tmp_path / folder, native=True)
+    files = files_in(tmp_path / "one")
+    assert files == files_in(tmp_path / "two")
+    assert {name for name in files if name.endswith((".pt", ".pth"))} == {
+        "base/post-trained/81edfebe-bd6a-4039-8c1d-737df1a790bf_ema_bf16.pt",
+        "tokenizer.pth",
+    }
+    make_tiny.write_checkpoint("predict2.5", tmp_path / "one")
+    assert set(files_in(tmp_path / "one")) == FILES["predict2.5"]  # nothing is left of the other form
+    assert not (tmp_path / "one/base").exists()
+    with pytest.raises(SystemExit):
+        make_tiny.main(["reason2", "--native", "--out", str(tmp_path / "three")])
+    assert "reason2 has no form of NVIDIA's own" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("folder", ["predict2.5/tokenizer", "reason1", "reason2"])
 def test_tokenizer_encodes_anything_and_speaks_the_chat_format(made: Path, folder: str) -> None:

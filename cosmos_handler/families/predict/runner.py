@@ -1,7 +1,6 @@
 """Predict 2.5 in stages over diffusers' own pipeline: encode text, denoise to latents, decode, frames to uint8."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,13 +28,12 @@ class Predict25(Family):
     }
 
     def __init__(self, checkpoint: Checkpoint, parts: PlacedParts) -> None:
-        folder = Path(checkpoint.path)
         self._pipeline = Cosmos2_5_PredictBasePipeline(
             text_encoder=parts["text_encoder"],
-            tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+            tokenizer=AutoTokenizer.from_pretrained(checkpoint.folder_of("tokenizer"), local_files_only=True),
             transformer=parts["transformer"],
             vae=parts["tokenizer"],
-            scheduler=UniPCMultistepScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+            scheduler=UniPCMultistepScheduler.from_pretrained(checkpoint.folder_of("scheduler"), local_files_only=True),
             safety_checker=ChecksElsewhere(),
         )
         self._pipeline.set_progress_bar_config(disable=True)

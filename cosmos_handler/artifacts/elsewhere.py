@@ -1,0 +1,22 @@
+"""Where parts are looked for that NVIDIA's own repositories lack, and which of several checkpoints is meant."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+# SageMaker mounts the additional model data sources of a model here, one folder a channel.
+CHANNELS = Path("/opt/ml/additional-model-data-sources")
+TEXT_ENCODER_CHANNEL, VAE_CHANNEL = CHANNELS / "text_encoder", CHANNELS / "vae"
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Places beside the checkpoint's own folder, in the order in which they are looked at.
+
+    text_encoders: folders with Cosmos-Reason1 in transformers form, its tokenizer in it or in its folder `tokenizer`.
+    vaes: a tokenizer.pth, or folders with one or with a VAE in diffusers form.
+    chosen: a file, or a folder of one, relative to a repository that holds several checkpoints in NVIDIA's own form.
+    """
+
+    text_encoders: tuple[Path, ...] = ()
+    vaes: tuple[Path, ...] = ()
+    chosen: str | None = None

@@ -1,0 +1,89 @@
+"""A sheet says, for one network, what each tensor is called by NVIDIA and by diffusers, and what shape it has."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cosmos_handler.artifacts.checkpoint import Native, Part
+from cosmos_handler.artifacts.inspection import Inspection
+from cosmos_handler.artifacts.native.torch_file import TorchFile
+from cosmos_handler.artifacts.safetensors_header import StoredTensor
+from cosmos_handler.artifacts.weights import SERVED_DTYPES
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Line:
+    """One tensor. theirs: NVIDIA's name for it. ours: that of the library which runs it."""
+
+    theirs: str
+    ours: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The tensors of one network in a file. prefix: what stands before their names."""
+
+    file: str
+    prefix: str
+    tensors: Mapping[str, StoredTensor]
+    wrappers: tuple[str, ...]
+
+
+def weights_of(file: str, content: TorchFile, *, prefixes: Sequence[str], beside: Sequence[str]) -> Weights:
+    """The tensors whose names begin with the first of some prefixes that occurs, and are no buffers or counters.
+
+    beside: words in the names of those that are none.
+    """
+    prefix = next((each for each in prefixes if any(key.startswith(each) for key in content.tensors)), "")
+    tensors = {
+        key.removeprefix(prefix): tensor
+        for key, tensor in content.tensors.items()
+        if key.startswith(prefix) and not any(word in key for word in beside)
+    }
+    return Weights(file, prefix, tensors, content.wrappers)
+
+
+def check_names(look: Inspection, weights: Weights, sheet: Iterable[Line], *, what: str) -> None:
+    """Notes the tensors that a network lacks, those it has no place for, and those of another shape."""
+    shapes = {line.theirs: line.shape for line in sheet}
+    _note(look, f"{weights.file} lacks tensors of {what}", weights, sorted(shapes.keys() - weights.tensors.keys()))
+    strange = sorted(weights.tensors.keys() - shapes.keys())
+    _note(look, f"{weights.file} holds tensors that {what} has no place for", weights, strange)
+    for name in sorted(shapes.keys() & weights.tensors.keys()):
+        found = weights.tensors[name].shape
+        if found != shapes[name]:
+            look.fault(f"{weights.file}: {weights.prefix}{name} is {list(found)}, not {list(shapes[name])}")
+
+
+def part_of(
+    look: Inspection, name: str, weights: Weights, lines: Iterable[Line], *, config: Mapping[str, object]
+) -> Part | None:
+    """The part that some lines of a sheet make; None, and a fault noted, where it is stored as nothing we run."""
+    names = {weights.prefix + line.theirs: line.ours for line in lines}
+    sizes: Counter[str] = Counter()
+    for line in lines:
+        tensor = weights.tensors[line.theirs]
+        sizes[tensor.dtype] += tensor.size_bytes
+    dtype = max(sorted(sizes), key=lambda candidate: sizes[candidate])
+    if dtype not in SERVED_DTYPES:
+        look.fault(
+            f"the weights in {weights.file} are stored as {dtype}: only {', '.join(SERVED_DTYPES)} are supported"
+        )
+        return None
+    return Part(
+        name=name,
+        folder=".",
+        files=(weights.file,),
+        size_bytes=sizes.total(),
+        dtype=dtype,
+        native=Native(wrappers=weights.wrappers, names=names, config=config),
+    )
+
+
+def _note(look: Inspection, sentence: str, weights: Weights, names: Sequence[str]) -> None:
+    if names:
+        shown = ", ".join(weights.prefix + name for name in names[:_MOST_NAMED])
+        look.fault(f"{sentence}: {shown}" + (f", … ({len(names)} in all)" if len(names) > _MOST_NAMED else ""))
