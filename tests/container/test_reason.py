@@ -159,3 +159,16 @@ def test_openais_stream(server: Server) -> None:
     text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
     assert text == whole(server.invoke({"prompt": "Say something.", "model": "reason2", **GREEDY}).json())
     assert chunks[-1]["choices"][0]["finish_reason"] in ("stop", "length")
+
+
+@pytest.mark.parametrize(
+    ("field", "sizes"),
+    [("min_pixels", {"min_pixels": 2**31}), ("resized_height", {"resized_height": 8192, "resized_width": 8192})],
+)
+def test_frames_larger_than_any_model_holds(server: Server, tmp_path: Path, field: str, sizes: dict[str, int]) -> None:
+    """Enlarging them would take the host's memory before anything could count their tokens."""
+    video = data_url(clip(tmp_path / "in.mp4", num_frames=32), "video/mp4")
+    response = server.invoke({"inference_type": "reasoner", "prompt": QUESTION, "video": video, "nframes": 16, **sizes})
+    error = response.json()["error"]
+    assert (response.status_code, error["field"]) == (400, field)
+    assert "pixels of the video" in error["message"]

@@ -14,6 +14,8 @@ from cosmos_handler.families.conversing.timestamps import STRIP_PIXELS, with_tim
 from cosmos_handler.media.clip import MediaFile
 from cosmos_handler.messages.tasks import Vision
 
+# No reasoner holds more of them; a patch of pixels, or of pixels in two frames, becomes one.
+_MOST_TOKENS = 262_144
 # Leaves room above the smallest size, so that a long clip still has an aspect ratio (as qwen-vl-utils does).
 _FLOOR_ABOVE_MIN = 1.05
 
@@ -28,6 +30,7 @@ def as_seen(processor: Any, medium: MediaFile, vision: Vision) -> torch.Tensor:
     processor's rule has no answer."""
     own = processor.image_processor if medium.kind == "image" else processor.video_processor
     height, width = _size(own, medium, vision)
+    _refuse_huge(own, medium, vision, height * width * medium.num_frames)
     frames = torch.from_numpy(medium.frames().copy()).permute(0, 3, 1, 2)
     if (height, width) != (medium.height, medium.width):
         frames = TorchvisionBackend.resize(own, frames, SizeDict(height=height, width=width), resample=own.resample)
@@ -36,6 +39,15 @@ def as_seen(processor: Any, medium: MediaFile, vision: Vision) -> torch.Tensor:
             raise InvalidField("timestamps", "cannot be shown to this model, whose patches do not fit below a frame")
         frames = with_timestamps(frames, [index / medium.source_fps for index in medium.indices])
     return frames
+
+
+def _refuse_huge(own: Any, medium: MediaFile, vision: Vision, num_pixels: int) -> None:
+    """Before they are made: enlarging alone could take all of the host's memory."""
+    most = _MOST_TOKENS * _factor(own) ** 2 * (own.temporal_patch_size if medium.kind == "video" else 1)
+    if num_pixels > most:
+        names = ("resized_height", "min_pixels", "shortest_edge", "max_pixels", "longest_edge", "total_pixels")
+        name = next((name for name in names if getattr(vision, name) is not None), medium.kind)
+        raise InvalidField(name, f"makes {num_pixels} pixels of the {medium.kind}", allowed=f"up to {most} in all")
 
 
 def _factor(own: Any) -> int:
