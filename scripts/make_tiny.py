@@ -23,6 +23,7 @@ if str(ROOT) not in sys.path:
 
 # Name → the module whose write(folder, seed=…, report=…) makes it. Imported on demand: the libraries take seconds.
 CHECKPOINTS = {
+    "cosmos3": "scripts.tiny.cosmos3",
     "predict2.5": "scripts.tiny.predict2_5",
     "transfer2.5": "scripts.tiny.transfer2_5",
     "reason1": "scripts.tiny.reason1",
@@ -36,6 +37,7 @@ MARKER = ".make_tiny.json"  # tells a folder written here, and which of its file
 
 _EPILOG = """\
 names:
+  cosmos3      nvidia/Cosmos3-Nano: diffusers form, and in the same folder transformers' form of its reasoner
   predict2.5   nvidia/Cosmos-Predict2.5-2B, diffusers form: model_index.json and a folder a component
   transfer2.5  nvidia/Cosmos-Transfer2.5-2B, diffusers form, the control branches in controlnet/edge, blur, depth, seg
   reason1      nvidia/Cosmos-Reason1-7B: Qwen2.5-VL weights, tokenizer, processor

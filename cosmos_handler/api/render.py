@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_handler.engine.job import Job
-from cosmos_handler.messages.results import TextOutput, VideoOutput
+from cosmos_handler.messages.results import ImageOutput, TextOutput, VideoOutput
 from cosmos_handler.messages.wire import Done
 
 # SageMaker's asynchronous endpoints fail when all headers together pass 4,096 bytes.
@@ -40,6 +40,8 @@ def facts(job: Job, done: Done) -> dict[str, Any]:
             "width": video.width,
             "fps": video.fps,
         }
+    elif isinstance(done.output, ImageOutput):
+        carried |= {"height": done.output.height, "width": done.output.width}
     return carried
 
 
@@ -62,6 +64,9 @@ def as_json(job: Job, done: Done) -> dict[str, Any]:
     if isinstance(done.output, VideoOutput):
         video = done.output
         return {**facts(job, done), "media_type": video.media_type, "video": _base64(Path(video.path))}
+    if isinstance(done.output, ImageOutput):
+        image = done.output
+        return {**facts(job, done), "media_type": image.media_type, "image": _base64(Path(image.path))}
     text = done.output
     return {
         **facts(job, done),

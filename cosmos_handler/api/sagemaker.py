@@ -20,12 +20,13 @@ from cosmos_handler.engine.engine import Engine
 from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.job import Job
 from cosmos_handler.errors import CosmosError
-from cosmos_handler.messages.results import VideoOutput
+from cosmos_handler.messages.results import ImageOutput, VideoOutput
 from cosmos_handler.messages.wire import Done
 from cosmos_handler.schemas.invocation import Invocation, parse
 from cosmos_handler.schemas.reasoning import ChatRequest
 
-_JSON, _STREAM, _MP4, _NPZ = "application/json", "text/event-stream", "video/mp4", "application/x-npz"
+_JSON, _STREAM = "application/json", "text/event-stream"
+_MP4, _PNG, _NPZ = "video/mp4", "image/png", "application/x-npz"
 
 
 def sagemaker_router(engine: Engine, *, max_body_bytes: int) -> APIRouter:
@@ -44,7 +45,7 @@ def sagemaker_router(engine: Engine, *, max_body_bytes: int) -> APIRouter:
         invocation = parse(body, models=engine.served, uploads=uploads, strict=strict)
         media_type = _media_type(request, invocation)
         async with AsyncExitStack() as stack:
-            encoding: Encoding = "npz" if media_type == _NPZ else "mp4"
+            encoding: Encoding = "npz" if media_type == _NPZ else "png" if _is_picture(invocation) else "mp4"
             async with while_there(request):  # media are decoded here, which takes its time
                 job = await stack.enter_async_context(engine.submit(invocation, encoding))
             request.state.job_id = job.id
@@ -61,8 +62,14 @@ def _media_type(request: Request, invocation: Invocation) -> str:
     asked = invocation.request
     if isinstance(asked, ChatRequest) and asked.stream:
         return _STREAM
-    offered = (_JSON, _STREAM) if invocation.task == "reasoner" else (_JSON, _MP4, _NPZ, _STREAM)
+    offered: tuple[str, ...] = (_JSON, _STREAM)
+    if invocation.task != "reasoner":
+        offered = (_JSON, _PNG if _is_picture(invocation) else _MP4, _NPZ, _STREAM)
     return choose(request.headers.get("accept"), offered)
+
+
+def _is_picture(invocation: Invocation) -> bool:
+    return invocation.task == "text2image"
 
 
 async def _answer(request: Request, job: Job, whole: Callable[[Job, Done], dict[str, Any]]) -> Response:
@@ -71,11 +78,11 @@ async def _answer(request: Request, job: Job, whole: Callable[[Job, Done], dict[
             done = await job.result()
     except CosmosError as error:
         return response_for(error, job_id=job.id)
-    if isinstance(done.output, VideoOutput) and _wants_file(request):
+    if isinstance(done.output, VideoOutput | ImageOutput) and _wants_file(request):
         data = await asyncio.to_thread(Path(done.output.path).read_bytes)
         return Response(data, media_type=done.output.media_type, headers=headers(job, done))
     return JSONResponse(await asyncio.to_thread(whole, job, done), headers={"X-Cosmos-Job-Id": job.id})
 
 
 def _wants_file(request: Request) -> bool:
-    return choose(request.headers.get("accept"), (_JSON, _MP4, _NPZ)) != _JSON
+    return choose(request.headers.get("accept"), (_JSON, _MP4, _PNG, _NPZ)) != _JSON

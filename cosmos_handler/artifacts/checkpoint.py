@@ -28,7 +28,8 @@ class Part:
     """One set of weights, under NVIDIA's name for it.
 
     name: "text_encoder", "transformer" and "tokenizer" (a generator's VAE), "control_edge" and the like (control
-        branches), or "model" (a reasoner).
+        branches), or "model" (a reasoner). A Cosmos 3's "transformer" holds its reasoner as well, which looks through
+        the "vision_encoder".
     folder: relative to the checkpoint, "." for the checkpoint itself; absolute where it lies elsewhere.
     files: the weight files, named likewise.
     size_bytes: tensor data alone, as it is stored.
@@ -69,7 +70,7 @@ class Checkpoint:
     """One complete model on disk.
 
     path: absolute.
-    tasks: ("text2world", "image2world", "video2world") or ("reasoner",).
+    tasks: in the words of the family, such as ("text2world", "image2world", "video2world") or ("reasoner",).
     revision: the hub's commit where that is known, else "files-" and 12 hexadecimal digits over the files.
     context_tokens: how many tokens a reasoner can hold.
     places: absolute folders of those components that do not lie under their own name in the checkpoint.

@@ -130,11 +130,75 @@ _TRANSFER25 = GenerationDefaults(
     chunk_overlap=1,
 )
 
+# The tiers and sizes of NVIDIA's framework; 768 is the largest that Super was trained on, for pictures.
+_COSMOS3_SIZES: Mapping[str, Mapping[str, Size]] = {
+    "256": {
+        "1,1": Size(256, 256),
+        "4,3": Size(256, 320),
+        "3,4": Size(320, 256),
+        "16,9": Size(192, 320),
+        "9,16": Size(320, 192),
+    },
+    "480": {
+        "1,1": Size(640, 640),
+        "4,3": Size(544, 736),
+        "3,4": Size(736, 544),
+        "16,9": Size(480, 832),
+        "9,16": Size(832, 480),
+    },
+    "720": {
+        "1,1": Size(960, 960),
+        "4,3": Size(832, 1104),
+        "3,4": Size(1104, 832),
+        "16,9": Size(720, 1280),
+        "9,16": Size(1280, 720),
+    },
+    "768": {
+        "1,1": Size(1024, 1024),
+        "4,3": Size(880, 1184),
+        "3,4": Size(1184, 880),
+        "16,9": Size(768, 1360),
+        "9,16": Size(1360, 768),
+    },
+}
+
+# The framework's defaults/<mode>/sample_args.json.
+_COSMOS3_VIDEO = GenerationDefaults(
+    seed=0,
+    guidance=6.0,
+    convention="usual",
+    num_steps=35,
+    num_frames=189,
+    fps=24.0,
+    shift=10.0,
+    negative_prompt=negative_prompts.COSMOS3,
+    resolution="720",
+    aspect_ratio="16,9",
+    sizes=_COSMOS3_SIZES,
+)
+_COSMOS3_IMAGE = GenerationDefaults(
+    seed=0,
+    guidance=4.0,
+    convention="usual",
+    num_steps=50,
+    num_frames=1,
+    fps=24.0,
+    shift=3.0,
+    negative_prompt="",
+    resolution="720",
+    aspect_ratio="1,1",
+    sizes=_COSMOS3_SIZES,
+)
+
 GENERATION: Mapping[tuple[Family, str], GenerationDefaults] = {
     ("predict2.5", "text2world"): _PREDICT25,
     ("predict2.5", "image2world"): _PREDICT25,
     ("predict2.5", "video2world"): _PREDICT25,
     ("transfer2.5", "transfer"): _TRANSFER25,
+    ("cosmos3", "text2image"): _COSMOS3_IMAGE,
+    ("cosmos3", "text2video"): _COSMOS3_VIDEO,
+    ("cosmos3", "image2video"): _COSMOS3_VIDEO,
+    ("cosmos3", "video2video"): _COSMOS3_VIDEO,
 }
 
 

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from cosmos_handler.artifacts import generator, reasoner, transfer
+from cosmos_handler.artifacts import generator, omni, reasoner, transfer
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.elsewhere import Elsewhere
 from cosmos_handler.artifacts.inspection import Inspection
@@ -67,6 +67,10 @@ def _detect(
     elif recognised.family == "transfer2.5":
         title, tasks, folders = "Cosmos Transfer2.5", transfer.TASKS, transfer.FOLDERS
         parts, generation = transfer.examine(look, control=control)
+    elif recognised.family == "cosmos3":
+        found = omni.examine(look)
+        title, tasks, folders = omni.TITLE, found.tasks, omni.FOLDERS
+        parts, generation, context_tokens = found.parts, found.generation, found.context_tokens
     else:
         title, tasks, folders = reasoner.TITLES[recognised.family], reasoner.TASKS, reasoner.FOLDERS
         parts, context_tokens = reasoner.examine(look, recognised.family)

@@ -11,16 +11,20 @@ from cosmos_handler.artifacts.native.layout import NativeCheckpoint, checkpoint_
 
 SUPPORTED = (
     "Cosmos Predict2.5 in diffusers form (model_index.json naming Cosmos2_5_PredictBasePipeline), "
-    "Cosmos Transfer2.5 in diffusers form (model_index.json naming Cosmos2_5_TransferPipeline) "
-    "and Cosmos Reason1 and Reason2 in transformers form (config.json with model_type qwen2_5_vl or qwen3_vl), "
-    "all with safetensors weights, and Cosmos Predict2.5 in NVIDIA's own form (.pt)"
+    "Cosmos Transfer2.5 in diffusers form (model_index.json naming Cosmos2_5_TransferPipeline), "
+    "Cosmos 3 (model_index.json naming Cosmos3OmniPipeline; its reasoner alone: config.json with model_type "
+    "cosmos3_omni) and Cosmos Reason1 and Reason2 in transformers form (config.json with model_type qwen2_5_vl or "
+    "qwen3_vl), all with safetensors weights, and Cosmos Predict2.5 in NVIDIA's own form (.pt)"
 )
 
 PREDICT25_PIPELINE, TRANSFER25_PIPELINE = "Cosmos2_5_PredictBasePipeline", "Cosmos2_5_TransferPipeline"
+# The second is the class's name in the first files that were published.
+COSMOS3_PIPELINES = ("Cosmos3OmniPipeline", "Cosmos3OmniDiffusersPipeline")
 # Model type and class of a reasoner → its family.
 _REASONERS: Mapping[tuple[str, str], Family] = {
     ("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration"): "reason1",
     ("qwen3_vl", "Qwen3VLForConditionalGeneration"): "reason2",
+    ("cosmos3_omni", "Cosmos3OmniForConditionalGeneration"): "cosmos3",
 }
 
 _OTHER_PIPELINES: Mapping[str, str] = {
@@ -28,11 +32,8 @@ _OTHER_PIPELINES: Mapping[str, str] = {
     "CosmosVideoToWorldPipeline": "Cosmos 1.0 or Predict1 Video2World",
     "Cosmos2TextToImagePipeline": "Cosmos Predict2 Text2Image",
     "Cosmos2VideoToWorldPipeline": "Cosmos Predict2 Video2World",
-    "Cosmos3OmniPipeline": "Cosmos 3",
-    "Cosmos3OmniDiffusersPipeline": "Cosmos 3",
 }
 _OTHER_TYPES: Mapping[str, str] = {
-    "cosmos3_omni": "Cosmos 3",
     "cosmos3_edge": "Cosmos 3 Edge",
 }
 _PIPELINE_FOLDERS = ("text_encoder", "transformer", "vae")
@@ -61,6 +62,8 @@ def recognise(folder: Path, *, chosen: str | None = None) -> Recognised:
     Raises CheckpointError where a mark is there but cannot be read.
     """
     if (folder / "model_index.json").is_file():
+        if _text(folder / "model_index.json", "_class_name") in COSMOS3_PIPELINES:
+            return _cosmos3(folder)
         return _by_pipeline(_text(folder / "model_index.json", "_class_name"), "model_index.json")
     if (folder / "modular_model_index.json").is_file():
         return _by_pipeline(_text(folder / "modular_model_index.json", "_class_name"), "modular_model_index.json")
@@ -93,14 +96,24 @@ def _by_pipeline(class_name: str, mark: str) -> Recognised:
         return Recognised("supported", "transfer2.5")
     if class_name in _OTHER_PIPELINES:
         return _unsupported(_OTHER_PIPELINES[class_name])
-    if class_name.startswith("Cosmos3"):
-        return _unsupported("Cosmos 3")
+    if class_name.startswith("Cosmos3") or class_name in COSMOS3_PIPELINES:
+        return _unsupported(f"a Cosmos 3 of the class {class_name}")
     if "cosmos" in class_name.lower():
         return _unsupported(f"a Cosmos model of the class {class_name}")
     return Recognised(
         "stranger",
         reason=f"is not a Cosmos checkpoint: {mark} names {class_name or 'no pipeline'}; served are {SUPPORTED}",
     )
+
+
+def _cosmos3(folder: Path) -> Recognised:
+    """Nano and Super are served; the distilled ones and Edge bear the same name and are told by other marks."""
+    if (folder / "modular_model_index.json").is_file():
+        return _unsupported("a distilled Cosmos 3 (it has a modular_model_index.json), which needs another sampler")
+    config = folder / "transformer" / "config.json"
+    if config.is_file() and _text(config, "hidden_act") == "relu2":
+        return _unsupported("Cosmos 3 Edge (its transformer's hidden_act is relu2)")
+    return Recognised("supported", "cosmos3")
 
 
 def _by_type(config: Path) -> Recognised:

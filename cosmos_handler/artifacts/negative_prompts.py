@@ -1,5 +1,8 @@
 """What NVIDIA tells each family to stay away from when the request says nothing."""
 
+import json
+from pathlib import Path
+
 # Predict 1 to 2.5, in NVIDIA's code and in diffusers alike.
 PREDICT = (
     "The video captures a series of frames showing ugly scenes, static with no motion, motion blur, "
@@ -18,3 +21,6 @@ TRANSFER = (
     "The images are very pixelated and of poor CG quality. There are many subtitles in the footage. "
     "Overall, the video is unrealistic at all."
 )
+
+# Cosmos 3 is trained on captions in JSON: the one that describes a bad video, as NVIDIA's framework passes it on.
+COSMOS3 = json.dumps(json.loads(Path(__file__).with_name("cosmos3_neg_prompts.json").read_text(encoding="utf-8")))

@@ -22,11 +22,12 @@ def examine(look: Inspection, family: Family) -> tuple[tuple[Part, ...], int | N
     # A Qwen2.5-VL was published before there were video processors: its image settings are read for videos as well.
     check_processor(look, own_video_settings=family != "reason1")
     part = find_part(look, "model", folder=".", rule=TRANSFORMERS)
-    context_tokens = _context_tokens(look, config) if config is not None else None
-    return (part,) if part else (), context_tokens
+    tokens = context_tokens(look, config) if config is not None else None
+    return (part,) if part else (), tokens
 
 
-def _context_tokens(look: Inspection, config: dict[str, Any]) -> int | None:
+def context_tokens(look: Inspection, config: dict[str, Any]) -> int | None:
+    """How many tokens the reasoner of a config.json can hold; None, and a fault noted, where it does not say."""
     text_config = config.get("text_config", config)  # older files have no section of its own for the language model
     tokens = (
         text_config.get("max_position_embeddings", _DEFAULT_CONTEXT_TOKENS) if isinstance(text_config, dict) else None

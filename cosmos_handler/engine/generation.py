@@ -14,7 +14,7 @@ from cosmos_handler.messages.tasks import Generate
 from cosmos_handler.schemas.generation import GenerationRequest
 from cosmos_handler.schemas.invocation import Invocation
 
-Encoding = Literal["mp4", "npz"]
+Encoding = Literal["mp4", "png", "npz"]
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.engine.generation import Encoding, generation_task
 from cosmos_handler.engine.inbox import Inbox
+from cosmos_handler.engine.omni import omni_task
 from cosmos_handler.engine.reasoning import reasoning_task
 from cosmos_handler.engine.transfer import transfer_task
 from cosmos_handler.messages.tasks import Task
 from cosmos_handler.schemas.generation import GenerationRequest
 from cosmos_handler.schemas.invocation import Invocation
+from cosmos_handler.schemas.omni import OmniRequest
 from cosmos_handler.schemas.transfer import TransferRequest
 
 
@@ -24,4 +26,6 @@ async def _task(invocation: Invocation, checkpoint: Checkpoint, inbox: Inbox, en
         return await generation_task(invocation, request, checkpoint, inbox, encoding)
     if isinstance(request, TransferRequest):
         return await transfer_task(invocation, request, checkpoint, inbox, encoding)
+    if isinstance(request, OmniRequest):
+        return await omni_task(invocation, request, checkpoint, inbox, encoding)
     return await reasoning_task(invocation, request, checkpoint, inbox)

@@ -5,6 +5,7 @@ from importlib import import_module
 from cosmos_handler.families.base import Family
 
 _FAMILIES = {
+    "cosmos3": ("cosmos_handler.families.cosmos3.runner", "Cosmos3"),
     "predict2.5": ("cosmos_handler.families.predict.runner", "Predict25"),
     "transfer2.5": ("cosmos_handler.families.transfer.runner", "Transfer25"),
     "reason1": ("cosmos_handler.families.reason.runner", "Reason1"),

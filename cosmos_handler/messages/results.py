@@ -55,6 +55,16 @@ class Found(Value):
     pixels: tuple[float, ...]
 
 
+class ImageOutput(Value):
+    """A finished picture in the job's folder; as application/x-npz it is a video of one frame."""
+
+    kind: Literal["image"] = "image"
+    path: str
+    media_type: Literal["image/png", "application/x-npz"]
+    height: int
+    width: int
+
+
 class TextOutput(Value):
     """An answer in words; reasoning is what stood between think tags. found: None unless asked for."""
 
@@ -67,4 +77,4 @@ class TextOutput(Value):
     found: tuple[Found, ...] | None = None
 
 
-Output = Annotated[VideoOutput | TextOutput, Field(discriminator="kind")]
+Output = Annotated[VideoOutput | ImageOutput | TextOutput, Field(discriminator="kind")]

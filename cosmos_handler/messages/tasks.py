@@ -29,7 +29,12 @@ class Generation(Value):
     height: int
     width: int
     fps: float
-    encoding: Literal["mp4", "npz"]
+    encoding: Literal["mp4", "png", "npz"]
+
+    @property
+    def makes_picture(self) -> bool:
+        """Whether a still picture comes of it, and not a video."""
+        return False
 
 
 class Generate(Generation):
@@ -69,6 +74,41 @@ class Transfer(Generation):
     output_width: int
     show_control: bool
     show_input: bool
+
+
+class Metadata(Value):
+    """The sentences that NVIDIA adds to the prompts of Cosmos 3; None where there is none.
+
+    negative: whether the negative prompt gets none of them, the same ones, or the inverse ones.
+    aspect_ratio: the name of the size's ratio, where it has one, for captions in JSON.
+    """
+
+    duration: str | None
+    resolution: str | None
+    negative: Literal["none", "same", "inverse"]
+    inverse_duration: str
+    inverse_resolution: str
+    aspect_ratio: str | None
+
+
+class Omni(Generation):
+    """Make a picture or a video with Cosmos 3.
+
+    media: the image to go on from, or the frames of a video; condition_frames: the latent frames that are kept of them.
+    """
+
+    kind: Literal["omni"] = "omni"
+    mode: Literal["text2image", "text2video", "image2video", "video2video"]
+    media: MediaFile | None
+    condition_frames: tuple[int, ...]
+    shift: float
+    metadata: Metadata
+    use_system_prompt: bool
+
+    @property
+    def makes_picture(self) -> bool:
+        """Whether a still picture comes of it, and not a video."""
+        return self.mode == "text2image"
 
 
 class Piece(Value):
@@ -133,4 +173,4 @@ class Answer(Value):
     grounding: Literal["boxes", "points"] | None = None
 
 
-Task = Annotated[Generate | Transfer | Answer, Field(discriminator="kind")]
+Task = Annotated[Generate | Transfer | Omni | Answer, Field(discriminator="kind")]

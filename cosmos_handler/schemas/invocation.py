@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cosmos_handler.errors import InvalidField
+from cosmos_handler.schemas import omni
 from cosmos_handler.schemas.choice import choose
 from cosmos_handler.schemas.fields import fold_aliases, validate
 from cosmos_handler.schemas.generation import ALIASES, GenerationRequest
@@ -13,7 +14,7 @@ from cosmos_handler.schemas.served import Served
 from cosmos_handler.schemas.transfer import ALIASES as TRANSFER_ALIASES
 from cosmos_handler.schemas.transfer import TransferRequest
 
-AnyRequest = GenerationRequest | TransferRequest | ReasoningRequest | ChatRequest
+AnyRequest = GenerationRequest | TransferRequest | omni.OmniRequest | ReasoningRequest | ChatRequest
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,11 @@ REASONING = Shape(ReasoningRequest, PROMPT_ALIASES)
 GENERATION: Mapping[str, Shape] = {
     "predict2.5": Shape(GenerationRequest, ALIASES),
     "transfer2.5": Shape(TransferRequest, TRANSFER_ALIASES),
+    "cosmos3": Shape(omni.OmniRequest, omni.ALIASES),
 }
 
 _GENERATION_NAMES = frozenset[str]().union(*(shape.names for shape in GENERATION.values()))
-_MEDIA = ("input_path", "image", "video")
+_MEDIA = ("input_path", "vision_path", "image", "video")
 _MEDIA_NAMES = frozenset({"input_path"}) | {name for name, idea in PROMPT_ALIASES.items() if idea == "input_path"}
 
 

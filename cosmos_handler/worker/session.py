@@ -16,18 +16,26 @@ from cosmos_handler.families.base import Context, Family, Frames, Stopped, Words
 from cosmos_handler.families.registry import family_class
 from cosmos_handler.guardrails.checks import verdicts_without_checks
 from cosmos_handler.media.npz import write_npz
+from cosmos_handler.media.picture import write_png
 from cosmos_handler.media.video import write_mp4
 from cosmos_handler.memory.components import load_part
 from cosmos_handler.memory.place import PlacedParts
 from cosmos_handler.memory.plan import make_plan
 from cosmos_handler.memory.probe import Peak, device_budget_bytes
-from cosmos_handler.messages.results import Output, Report, TextOutput, VideoOutput
+from cosmos_handler.messages.results import ImageOutput, Output, Report, TextOutput, VideoOutput
 from cosmos_handler.messages.tasks import Generation
 from cosmos_handler.messages.wire import Cancelled, Done, Failed, Loading, Progress, Ready, Run, Setup, Token
 
 log = logging.getLogger(__name__)
 
 Send = Callable[[BaseModel], None]
+
+# Encoding → the name of the file and its type.
+_FILES = {
+    "mp4": ("video.mp4", "video/mp4"),
+    "png": ("image.png", "image/png"),
+    "npz": ("frames.npz", "application/x-npz"),
+}
 
 
 class Session:
@@ -105,15 +113,20 @@ class Session:
         if not isinstance(message.task, Generation):
             raise TypeError("frames came of a task that makes none: this is a bug")
         frames = made.frames[: made.num_output_frames]
+        comment = json.dumps({"job_id": message.job_id, **self._report(message, context).model_dump(mode="json")})
+        name, media_type = _FILES[message.task.encoding]
+        path = Path(message.folder) / name
         if message.task.encoding == "npz":
-            path, media_type = Path(message.folder) / "frames.npz", "application/x-npz"
             with context.stage("write_frames"):
                 write_npz(path, {"frames": frames})
+        elif message.task.encoding == "png":
+            with context.stage("encode_image"):
+                write_png(path, frames[0], metadata={"comment": comment})
         else:
-            path, media_type = Path(message.folder) / "video.mp4", "video/mp4"
-            comment = json.dumps({"job_id": message.job_id, **self._report(message, context).model_dump(mode="json")})
             with context.stage("encode_video"):
                 write_mp4(path, frames, fps=made.fps, metadata={"comment": comment})
+        if message.task.makes_picture:
+            return ImageOutput(path=str(path), media_type=media_type, height=frames.shape[1], width=frames.shape[2])
         return VideoOutput(
             path=str(path),
             media_type=media_type,

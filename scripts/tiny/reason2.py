@@ -54,12 +54,17 @@ def write(folder: Path, *, seed: int, report: Callable[[str], None]) -> None:
     model.generation_config = _generation(tokenizer)
     model.save_pretrained(folder)
     report("model")
+    write_processors(folder)
+    report("processors")
+
+
+def write_processors(folder: Path) -> None:
+    """Write the settings of Qwen3-VL's image and video processors, which all reasoners since Reason2 have."""
     for name, content in (
         ("preprocessor_config.json", _IMAGE_PROCESSOR),
         ("video_preprocessor_config.json", _VIDEO_PROCESSOR),
     ):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    report("processors")
 
 
 def _model(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Qwen3VLForConditionalGeneration:

@@ -90,3 +90,26 @@ def write_reasoner(folder: Path) -> Path:
     write_json(folder / "video_preprocessor_config.json", {})
     write_weights(folder / "model.safetensors")
     return folder
+
+
+def write_omni(folder: Path, *, reasoner: bool = True) -> Path:
+    """A complete Cosmos 3 checkpoint; without its reasoner, as diffusers alone would have saved it."""
+    listing = {"_class_name": "Cosmos3OmniPipeline", "transformer": ["diffusers", "Cosmos3OmniTransformer"]}
+    write_json(folder / "model_index.json", listing)
+    write_json(folder / "scheduler/scheduler_config.json", {"_class_name": "UniPCMultistepScheduler"})
+    write_tokenizer(folder / "text_tokenizer", {"chat_template": "{{ messages }}"})
+    write_json(folder / "transformer/config.json", {"_class_name": "Cosmos3OmniTransformer", "hidden_act": "silu"})
+    write_weights(folder / "transformer/diffusion_pytorch_model.safetensors")
+    vae = {"_class_name": "AutoencoderKLWan", "scale_factor_temporal": 4, "scale_factor_spatial": 16}
+    write_json(folder / "vae/config.json", vae)
+    write_weights(folder / "vae/diffusion_pytorch_model.safetensors")
+    if reasoner:
+        config = {"model_type": "cosmos3_omni", "text_config": {"max_position_embeddings": 4321}}
+        write_json(folder / "config.json", config)
+        write_tokenizer(folder, {})
+        (folder / "chat_template.jinja").write_text("{{ messages }}")
+        write_json(folder / "preprocessor_config.json", {})
+        write_json(folder / "video_preprocessor_config.json", {})
+        write_json(folder / "vision_encoder/config.json", {"model_type": "qwen3_vl_vision"})
+        write_weights(folder / "vision_encoder/model.safetensors")
+    return folder

@@ -80,3 +80,28 @@ def call_transfer(pipeline: Any, controls: Frames, **arguments: Any) -> Frames:
         output_type="pil",
     )
     return np.stack([np.asarray(frame) for frame in made.frames[0]])
+
+
+def load_omni(folder: Path, *, device: str = "cpu") -> Any:
+    """diffusers' pipeline for Cosmos 3, without a checker."""
+    import torch
+    from diffusers import Cosmos3OmniPipeline
+
+    loaded = Cosmos3OmniPipeline.from_pretrained(folder, dtype=torch.bfloat16, enable_safety_checker=False)
+    loaded.set_progress_bar_config(disable=True)
+    return loaded.to(device)
+
+
+def call_omni(pipeline: Any, *, shift: float = 10.0, **arguments: Any) -> Frames:
+    """A small video with seed 7, its prompts taken as they are: uint8 [T, 64, 96, 3]."""
+    import torch
+    from diffusers import UniPCMultistepScheduler
+
+    pipeline.scheduler = UniPCMultistepScheduler.from_config(
+        pipeline.scheduler.config, flow_shift=shift, use_karras_sigmas=False
+    )
+    as_it_is = {"add_resolution_template": False, "add_duration_template": False, "use_system_prompt": False}
+    options = {"height": 64, "width": 96, "num_frames": 5, "num_inference_steps": 3, "guidance_scale": 6.0}
+    generator = torch.Generator("cpu").manual_seed(7)
+    made = pipeline(**{**as_it_is, **options, **arguments}, generator=generator, output_type="pil")
+    return np.stack([np.asarray(frame) for frame in made.video])

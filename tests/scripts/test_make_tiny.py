@@ -28,6 +28,24 @@ pytestmark = [
 SCRIPT = Path(make_tiny.__file__)
 TOKENIZER_FILES = {"tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "chat_template.jinja"}
 FILES = {
+    "cosmos3": {
+        "config.json",
+        "generation_config.json",
+        "model.safetensors.index.json",
+        "model_index.json",
+        "preprocessor_config.json",
+        "scheduler/scheduler_config.json",
+        "transformer/config.json",
+        *(f"transformer/diffusion_pytorch_model-0000{shard}-of-00003.safetensors" for shard in (1, 2, 3)),
+        "transformer/diffusion_pytorch_model.safetensors.index.json",
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+        "video_preprocessor_config.json",
+        "vision_encoder/config.json",
+        "vision_encoder/model.safetensors",
+        *(f"text_tokenizer/{file}" for file in TOKENIZER_FILES),
+        *TOKENIZER_FILES,
+    },
     "predict2.5": {
         "model_index.json",
         "scheduler/scheduler_config.json",

@@ -1,0 +1,1 @@
+"""Cosmos 3: pictures, videos and answers in words out of one set of weights."""

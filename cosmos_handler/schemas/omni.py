@@ -1,0 +1,193 @@
+"""A request for a picture or a video of Cosmos 3: the fields of NVIDIA's framework, and the names others use for them.
+
+Sound, actions and controls are fields of the same JSON: they may stand there empty, as some files have them, and are
+refused by name where they ask for something.
+"""
+
+import json
+import re
+from string import Formatter
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+ModelMode = Literal[
+    "text2image", "text2video", "image2video", "video2video", "text2world", "image2world", "video2world"
+]
+
+ALIASES = {
+    "inference_type": "model_mode",
+    "input_path": "vision_path",
+    "input_reference": "vision_path",
+    "video_path": "vision_path",
+    "guidance_scale": "guidance",
+    "num_inference_steps": "num_steps",
+    "steps": "num_steps",
+    "num_output_frames": "num_frames",
+    "frames_per_sec": "fps",
+    "flow_shift": "shift",
+    "size": "resolution",
+}
+
+# What a template may do with a number, so that no text of the client's is a program or a page long.
+_FORMAT = re.compile(r"(\.\d)?[dfg]?")
+
+
+def _as_text(value: Any) -> Any:
+    """A caption as an object is the same caption as text."""
+    return json.dumps(value) if isinstance(value, dict) else value
+
+
+def _size(value: Any) -> Any:
+    """A tier (480, "480" or "480p") as "480"; "H,W" or "WxH" in pixels as "H,W"."""
+    if type(value) is int:
+        return str(value)
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    if re.fullmatch(r"\d{3,4}p?", text, re.ASCII):
+        return text.removesuffix("p")
+    if "x" in text:
+        text = ",".join(reversed(text.split("x")))
+    pieces = [piece.strip() for piece in text.split(",")]
+    if len(pieces) != 2 or not all(piece.isascii() and piece.isdecimal() and len(piece) < 6 for piece in pieces):
+        raise ValueError(f'is {value[:40]!r} (allowed: a tier such as "480" or "720", or "H,W" or "WxH" in pixels)')
+    return ",".join(str(int(piece)) for piece in pieces)
+
+
+def _ratio(value: Any) -> Any:
+    return value.strip().replace(":", ",") if isinstance(value, str) else value
+
+
+def _template(*names: str) -> AfterValidator:
+    """A template in NVIDIA's notation, whose places are the names given and nothing inside them."""
+
+    def check(value: str) -> str:
+        try:
+            pieces = list(Formatter().parse(value))
+        except ValueError:
+            raise ValueError("is not a template: a brace stands alone") from None
+        for _, name, spec, conversion in pieces:
+            if name is not None and (name not in names or conversion or not _FORMAT.fullmatch(spec or "")):
+                allowed = ", ".join(f"{{{each}}} or {{{each}:.1f}}" for each in names)
+                raise ValueError(f"has a place that cannot be filled (allowed: {allowed})")
+        return value
+
+    return AfterValidator(check)
+
+
+def _only(value: float) -> AfterValidator:
+    """NVIDIA's default and nothing else, because nothing here would do what another value asks for."""
+
+    def check(given: float | None) -> float | None:
+        if given is not None and given != value:
+            raise ValueError(f"is {given}, which this version cannot do (allowed: {json.dumps(value)})")
+        return given
+
+    return AfterValidator(check)
+
+
+def _later(what: str) -> BeforeValidator:
+    """Nothing, false or null."""
+
+    def check(given: Any) -> None:
+        if given is not None and given is not False:
+            raise ValueError(f"asks for {what}, which this version does not serve on Cosmos 3 (allowed: leave it out)")
+
+    return BeforeValidator(check)
+
+
+Caption = Annotated[str, BeforeValidator(_as_text), StringConstraints(strip_whitespace=True, max_length=40_000)]
+DurationTemplate = Annotated[str, StringConstraints(max_length=500), _template("duration", "fps")]
+SizeTemplate = Annotated[str, StringConstraints(max_length=500), _template("height", "width")]
+Sound = Annotated[None, _later("sound")]
+Action = Annotated[None, _later("actions")]
+Control = Annotated[None, _later("a control")]
+
+
+class NotYet(BaseModel):
+    """What the framework's JSON has for sound, actions and controls."""
+
+    enable_sound: Sound = Field(None, description="false")
+    sound_path: Sound = None
+    action_path: Action = None
+    domain_name: Action = None
+    image_size: Action = None
+    action_chunk_size: Action = None
+    view_point: Action = None
+    raw_action_dim: Action = None
+    edge: Control = None
+    blur: Control = None
+    depth: Control = None
+    seg: Control = None
+    wsm: Control = None
+    control_guidance: Annotated[float | None, _only(1.0)] = Field(None, description="1, without a control")
+    control_guidance_interval: Control = None
+    num_video_frames_per_chunk: Control = None
+    num_conditional_frames: Control = None
+    num_first_chunk_conditional_frames: Control = None
+    share_vision_temporal_positions: Control = None
+    max_frames: Control = None
+    show_control_condition: Control = None
+    show_input: Control = None
+    emphasize_control_in_prompt: Control = None
+
+
+class OmniRequest(NotYet):
+    """Text, image or video in, a picture or a video out.
+
+    What is left out is filled in from the table of defaults, and limits that depend on the checkpoint are checked,
+    when the task is built.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model_mode: ModelMode | None = Field(
+        None, description="text2image, text2video, image2video, video2video; by default what the medium asks for"
+    )
+    model: str | None = Field(None, description="name or alias of a loaded model")
+    name: str | None = Field(None, max_length=64, description="text of at most 64 characters, given back unchanged")
+    prompt: Annotated[Caption, StringConstraints(min_length=1)] = Field(
+        description="text of 1 to 40000 characters, or a caption as a JSON object"
+    )
+    negative_prompt: Caption | None = Field(
+        None, description="text of at most 40000 characters, or a caption as a JSON object"
+    )
+    negative_prompt_file: Literal["neg_prompts.json"] | None = Field(
+        None, description="neg_prompts.json, which is NVIDIA's; send the content of another one as negative_prompt"
+    )
+    vision_path: str | None = Field(None, description="an image or a video: data: URL, base64 or multipart part")
+    image: str | None = Field(None, description="an image: data: URL, base64 or multipart part")
+    video: str | None = Field(None, description="a video: data: URL, base64 or multipart part")
+    condition_frame_indexes_vision: list[Annotated[int, Field(ge=0)]] | None = Field(
+        None, max_length=100, description="latent frames of the video to keep, such as [0, 1]"
+    )
+    condition_video_keep: Literal["first", "last"] | None = Field(None, description="first, last")
+    seed: int | None = Field(None, ge=0, le=2**32 - 1, description="whole number, 0 to 4294967295")
+    guidance: float | None = Field(None, ge=0, le=20, description="number, 0 to 20")
+    shift: float | None = Field(None, gt=0, le=100, description="number above 0, up to 100")
+    num_steps: int | None = Field(None, ge=1, le=200, description="whole number, 1 to 200")
+    num_frames: int | None = Field(None, ge=1, description="1 for text2image; from 2 up to the most of the size")
+    fps: float | None = Field(None, ge=1, le=120, description="frames per second, 1 to 120")
+    resolution: Annotated[str | None, BeforeValidator(_size)] = Field(
+        None, description='256, 480, 720, 768, or "H,W" or "WxH" in pixels'
+    )
+    aspect_ratio: Annotated[Literal["1,1", "4,3", "3,4", "16,9", "9,16"] | None, BeforeValidator(_ratio)] = Field(
+        None, description='"1,1", "4,3", "3,4", "16,9", "9,16"'
+    )
+    height: int | None = Field(None, ge=1, description="pixels, together with width")
+    width: int | None = Field(None, ge=1, description="pixels, together with height")
+    use_system_prompt: bool = Field(False, description="true or false")
+    duration_template: DurationTemplate | None = Field(None, description="text with {duration} and {fps}, or null")
+    resolution_template: SizeTemplate | None = Field(None, description="text with {height} and {width}, or null")
+    inverse_duration_template: DurationTemplate | None = Field(None, description="text with {duration} and {fps}")
+    inverse_resolution_template: SizeTemplate | None = Field(None, description="text with {height} and {width}")
+    negative_metadata_mode: Literal["none", "same", "inverse"] = Field("none", description="none, same, inverse")
+    negative_prompt_keep_metadata: bool = Field(True, description="true or false")
+    sigma_max: Annotated[float | None, _only(80.0)] = Field(None, description="80")
+    normalize_cfg: Annotated[bool | None, _only(False)] = Field(None, description="false")
+    guidance_interval: Annotated[None, _later("guidance in some steps only")] = Field(None, description="null")
+    autoregressive: Annotated[bool | None, _only(False)] = Field(None, description="false")
+    num_outputs: Annotated[int | None, _only(1)] = Field(None, description="1")
+    video_save_quality: Annotated[int | None, _only(10)] = Field(None, description="10")
+    image_save_quality: Annotated[int | None, _only(95)] = Field(None, description="95")
