@@ -68,9 +68,9 @@ def _detect(
         title, tasks, folders = "Cosmos Transfer2.5", transfer.TASKS, transfer.FOLDERS
         parts, generation = transfer.examine(look, control=control)
     elif recognised.family == "cosmos3":
-        found = omni.examine(look)
-        title, tasks, folders = omni.TITLE, found.tasks, omni.FOLDERS
-        parts, generation, context_tokens = found.parts, found.generation, found.context_tokens
+        whole = omni.examine(look)
+        title, tasks, folders = omni.TITLE, whole.tasks, omni.FOLDERS
+        parts, generation, context_tokens = whole.parts, whole.generation, whole.context_tokens
     else:
         title, tasks, folders = reasoner.TITLES[recognised.family], reasoner.TASKS, reasoner.FOLDERS
         parts, context_tokens = reasoner.examine(look, recognised.family)
