@@ -7,6 +7,8 @@ CosmosError
 │   │   └── UnknownModel      no loaded model has that name, or none can do the task
 │   ├── MediaError            the bytes are not the image or video they should be
 │   ├── TooLarge              the body or a medium is over a limit
+│   ├── UnknownJob            no job has that id, or not any more
+│   ├── NotDone               the job has no result to fetch
 │   ├── UnsupportedMediaType  a Content-Type that is not read here
 │   └── NotAcceptable         an Accept that cannot be met
 ├── Unavailable               come back later
@@ -74,6 +76,14 @@ class TooLarge(RequestError):
         super().__init__(f"{field}: {problem}" if field else problem)
         self.field = field
         self.problem = problem
+
+
+class UnknownJob(RequestError):
+    """No job has that id: it never had one, was deleted, or has been kept long enough."""
+
+
+class NotDone(RequestError):
+    """The job has no result that could be fetched: not yet, or not at all."""
 
 
 class UnsupportedMediaType(RequestError):

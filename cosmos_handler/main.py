@@ -19,6 +19,7 @@ from cosmos_handler.artifacts.elsewhere import TEXT_ENCODER_CHANNEL, VAE_CHANNEL
 from cosmos_handler.artifacts.locate import ModelSource
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine, EngineOptions
+from cosmos_handler.engine.jobstore import JobStore, KeepLimits
 from cosmos_handler.engine.pool import Group, Pool
 from cosmos_handler.errors import SettingsError, SetupError, WorkerFailed
 from cosmos_handler.media.limits import MediaLimits
@@ -121,9 +122,10 @@ async def _serve(settings: Settings, listener: socket.socket) -> SetupError | No
         cpu_threads=settings.cpu_threads,
     )
     engine = Engine(_engine_options(settings), backlog=backlog, pool=pool, on_failure=lambda: server.give_up())
+    store = JobStore(engine, KeepLimits(settings.result_seconds, settings.result_bytes))
     server = _Server(
         uvicorn.Config(
-            create_app(engine, max_body_bytes=settings.max_body_bytes),
+            create_app(engine, store, max_body_bytes=settings.max_body_bytes),
             log_config=None,
             access_log=False,
             server_header=False,

@@ -37,6 +37,8 @@ class Settings:
     checkpoint: str | None
     guardrails: str
     work_dir: Path
+    result_seconds: int
+    result_bytes: int
     stop_seconds: int
     log_level: str
     child_environment: Mapping[str, str]  # for the model process: no credentials, no way to the network
@@ -166,6 +168,20 @@ VARIABLES = (
         _path,
         None,
         "where jobs keep their files while they run; by default the system's",
+    ),
+    Variable(
+        "COSMOS_RESULT_SECONDS",
+        "result_seconds",
+        _whole(1, 10**7),
+        "86400",
+        "how long an ended job of /v1/videos and its file are kept",
+    ),
+    Variable(
+        "COSMOS_RESULT_BYTES",
+        "result_bytes",
+        _whole(0, 2**50),
+        str(8 * _GIB),
+        "most bytes of such files; the oldest go first, the newest stays",
     ),
     Variable(
         "COSMOS_STOP_SECONDS", "stop_seconds", _whole(0, 25), "20", "after SIGTERM, time for the running job to end"

@@ -58,6 +58,13 @@ class Server:
         return self.client.post("/invocations", json=body, headers={"Accept": accept})
 
 
+def forget_jobs(server: Server) -> None:
+    """Delete every job of /v1/videos; a running one is cancelled first."""
+    while jobs := server.client.get("/v1/videos").json()["data"]:
+        for job in jobs:
+            server.client.delete(f"/v1/videos/{job['id']}")
+
+
 def serve_command() -> list[str]:
     """`./serve`, or the same with the interpreter that a run on another torch asks for."""
     other = os.environ.get("COSMOS_TEST_PYTHON")

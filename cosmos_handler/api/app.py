@@ -6,23 +6,31 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
+from cosmos_handler.api.chat import chat_router
 from cosmos_handler.api.errors import handle_cosmos_error, handle_http, handle_unexpected
+from cosmos_handler.api.models import models_router
 from cosmos_handler.api.sagemaker import sagemaker_router
+from cosmos_handler.api.videos import videos_router
 from cosmos_handler.engine.engine import Engine
+from cosmos_handler.engine.jobstore import JobStore
 from cosmos_handler.errors import CosmosError
 
 
-def create_app(engine: Engine, *, max_body_bytes: int) -> FastAPI:
+def create_app(engine: Engine, store: JobStore, *, max_body_bytes: int) -> FastAPI:
     """The application; the engine lives as long as it does."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine.start()
         yield
+        await store.close()
         await engine.close()
 
     app = FastAPI(title="Cosmos on SageMaker", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(sagemaker_router(engine, max_body_bytes=max_body_bytes))
+    app.include_router(chat_router(engine, max_body_bytes=max_body_bytes))
+    app.include_router(videos_router(engine, store, max_body_bytes=max_body_bytes))
+    app.include_router(models_router(engine))
     app.add_exception_handler(CosmosError, handle_cosmos_error)
     app.add_exception_handler(HTTPException, handle_http)
     app.add_exception_handler(Exception, handle_unexpected)

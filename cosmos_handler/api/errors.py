@@ -34,6 +34,8 @@ TABLE: Mapping[type[errors.CosmosError], Row] = {
     errors.UnknownModel: Row(400, "unknown_model"),
     errors.MediaError: Row(400, "invalid_media"),
     errors.TooLarge: Row(413, "too_large"),
+    errors.UnknownJob: Row(404, "unknown_job"),
+    errors.NotDone: Row(409, "not_done"),
     errors.UnsupportedMediaType: Row(415, "unsupported_media_type"),
     errors.NotAcceptable: Row(406, "not_acceptable"),
     errors.NotLocated: Row(503, "loading"),

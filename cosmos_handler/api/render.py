@@ -29,8 +29,7 @@ def facts(job: Job, done: Done) -> dict[str, Any]:
     }
     if report.guidance_usual is not None:
         carried["guidance_usual"] = report.guidance_usual
-    if job.name is not None:
-        carried["name"] = job.name
+    carried |= job.echo
     if isinstance(done.output, VideoOutput):
         video = done.output
         carried |= {
@@ -49,9 +48,8 @@ def headers(job: Job, done: Done) -> dict[str, str]:
     """The same for a binary answer: the job id, and the facts as one line of JSON."""
     carried = facts(job, done)
     result = _line(carried)
-    if len(result) > _MAX_RESULT_HEADER_BYTES:  # a long name in a script that JSON escapes: the caller knows it
-        carried.pop("name", None)
-        result = _line(carried)
+    if len(result) > _MAX_RESULT_HEADER_BYTES:  # what the caller knows already goes first
+        result = _line({key: value for key, value in carried.items() if key not in job.echo})
     return {"X-Cosmos-Job-Id": job.id, "X-Cosmos-Result": result}
 
 

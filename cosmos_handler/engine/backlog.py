@@ -58,6 +58,13 @@ class Backlog:
             return False
         return True
 
+    def position(self, job: Job) -> int | None:
+        """1 for the job that is next; None for one that is not in the line."""
+        try:
+            return self._waiting.index(job) + 1
+        except ValueError:
+            return None
+
     async def wait(self) -> None:
         """Until there may be something to take. Takes nothing itself, so that giving up waiting loses no job."""
         while not self._waiting:

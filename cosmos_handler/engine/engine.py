@@ -129,9 +129,7 @@ class Engine:
                 error.job_id = job_id
                 log.error("job %s failed before it could wait: %s", job_id, error)  # noqa: TRY400 - already in the log
             raise
-        job = Job(
-            job_id, model=checkpoint.name, task=task, folder=folder, name=getattr(invocation.request, "name", None)
-        )
+        job = Job(job_id, model=checkpoint.name, task=task, folder=folder, echo=invocation.echo)
         self._keep(_retire(job, permit, left))
         self._backlog.put(job)
         log.info("job %s accepted for %s: %s", job.id, checkpoint.name, task.kind)
@@ -142,6 +140,14 @@ class Engine:
             if not job.state.is_terminal:
                 # On its own, because the one who leaves may be in the middle of being cancelled himself.
                 self._keep(self._pool.cancel(job))
+
+    async def cancel(self, job: Job) -> None:
+        """Stop a job: at once when it waits, at its next step when it runs. Harmless when it has ended."""
+        await self._pool.cancel(job)
+
+    def queue_position(self, job: Job) -> int | None:
+        """1 for the job that is next; None for one that does not wait."""
+        return self._backlog.position(job)
 
     def _refuse_when_stopping(self) -> None:
         if self._stopping:

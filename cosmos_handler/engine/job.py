@@ -3,10 +3,12 @@
 import asyncio
 import enum
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
+from cosmos_handler.engine.pace import Pace
 from cosmos_handler.errors import CosmosError, JobCancelled
 from cosmos_handler.messages.tasks import Task
 from cosmos_handler.messages.wire import Done, Progress, Run, Token
@@ -36,17 +38,26 @@ def new_job_id() -> str:
 
 
 class Job:
-    """One accepted piece of work. Its setters return whether they had an effect: after the end none has."""
+    """One accepted piece of work. Its setters return whether they had an effect: after the end none has.
 
-    def __init__(self, job_id: str, *, model: str, task: Task, folder: Path, name: str | None = None) -> None:
+    echo: the client's own `name` and `extra`, handed back with every answer.
+    """
+
+    def __init__(
+        self, job_id: str, *, model: str, task: Task, folder: Path, echo: Mapping[str, Any] | None = None
+    ) -> None:
         self.id = job_id
         self.model = model
         self.task = task
         self.folder = folder
-        self.name = name
+        self.echo = echo or {}
         self.state = State.QUEUED
         self.cancel_requested = False
+        self.created_at = time.time()
+        self.started_at: float | None = None
+        self.ended_at: float | None = None
         self.progress: Progress | None = None
+        self.pace = Pace()
         self._done: Done | None = None
         self._error: CosmosError | None = None
         self._ended = asyncio.Event()
@@ -61,6 +72,7 @@ class Job:
         if self.state is not State.QUEUED:
             return False
         self.state = State.RUNNING
+        self.started_at = time.time()
         return True
 
     def report(self, event: Event) -> bool:
@@ -69,6 +81,7 @@ class Job:
             return False
         if isinstance(event, Progress):
             self.progress = event
+            self.pace.note(event)
         for listener in self._listeners:
             listener.put_nowait(event)
         return True
@@ -93,10 +106,21 @@ class Job:
         if self.state.is_terminal:
             return False
         self.state = state
+        self.ended_at = time.time()
         self._ended.set()
         for listener in self._listeners:
             listener.put_nowait(None)
         return True
+
+    @property
+    def error(self) -> CosmosError | None:
+        """What it failed with, or that it was cancelled."""
+        return self._error
+
+    @property
+    def done(self) -> Done | None:
+        """Its result, when it is complete."""
+        return self._done
 
     async def ended(self) -> None:
         """Wait for a terminal state, whichever it is."""

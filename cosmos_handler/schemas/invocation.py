@@ -13,6 +13,7 @@ from cosmos_handler.schemas.reasoning import CHAT_ALIASES, PROMPT_ALIASES, ChatR
 from cosmos_handler.schemas.served import Served
 from cosmos_handler.schemas.transfer import ALIASES as TRANSFER_ALIASES
 from cosmos_handler.schemas.transfer import TransferRequest
+from cosmos_handler.schemas.unfolding import Unfolded, as_written, take_echo, unfold
 
 AnyRequest = GenerationRequest | TransferRequest | omni.OmniRequest | ReasoningRequest | ChatRequest
 
@@ -50,6 +51,7 @@ class Invocation:
 
     task: in the words of the model's family, whatever the client wrote.
     spelling: for each field of ours the client's own word.
+    echo: the client's own `name` and `extra`, which mean nothing here and are handed back.
     """
 
     request: AnyRequest
@@ -57,6 +59,7 @@ class Invocation:
     task: str
     spelling: Mapping[str, str] = field(default_factory=dict)
     uploads: Mapping[str, bytes] = field(default_factory=dict)
+    echo: Mapping[str, Any] = field(default_factory=dict)
 
     def written(self, name: str) -> str:
         """The client's own word for a field of ours."""
@@ -76,20 +79,31 @@ def parse(
     strict: False for forms, whose values are all text.
     Raises InvalidField.
     """
+    unfolded = unfold(body, uploads or {})
+    try:
+        return _parse_flat(unfolded, models=models, strict=strict)
+    except InvalidField as error:
+        raise as_written(error, unfolded.words) from None
+
+
+def _parse_flat(unfolded: Unfolded, *, models: Sequence[Served], strict: bool) -> Invocation:
+    flat, words = unfolded.flat, unfolded.words
+    echo = {} if "messages" in flat else take_echo(flat)
     chosen = choose(
-        body,
+        flat,
         models,
         generation_names=_GENERATION_NAMES - REASONING.names,
         reasoning_names=REASONING.names - _GENERATION_NAMES,
         media_names=_MEDIA_NAMES,
     )
-    shape = CHAT if "messages" in body else REASONING
+    shape = CHAT if "messages" in flat else REASONING
     if chosen.task != "reasoner":
         shape = GENERATION[chosen.model.family]
-    folded, spelling = fold_aliases(body, shape.aliases)
+    folded, spelling = fold_aliases(flat, shape.aliases)
     request = validate(shape.request, folded, spelling=spelling, strict=strict)
     _one_medium(request, spelling)
-    return Invocation(request, chosen.model, chosen.task, spelling, uploads or {})
+    written = {name: words.get(word, word) for name, word in spelling.items()}
+    return Invocation(request, chosen.model, chosen.task, written, unfolded.media, echo)
 
 
 def _one_medium(request: AnyRequest, spelling: Mapping[str, str]) -> None:

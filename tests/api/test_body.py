@@ -23,7 +23,7 @@ def read(*pieces: bytes, content_type: str = "application/json") -> dict[str, An
         return messages.pop(0)
 
     scope = {"type": "http", "headers": [(b"content-type", content_type.encode())]}
-    return asyncio.run(read_body(Request(scope, receive), 10**7))[0]
+    return asyncio.run(read_body(Request(scope, receive), 10**7)).one
 
 
 def whole(content: bytes) -> bytes:

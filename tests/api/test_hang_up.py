@@ -13,6 +13,7 @@ from cosmos_handler.api.presence import while_there
 from cosmos_handler.engine import engine as room
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine
+from cosmos_handler.engine.jobstore import JobStore, KeepLimits
 from cosmos_handler.errors import JobCancelled
 from tests.fakes import REASON, idle_engine
 
@@ -36,7 +37,7 @@ async def statuses(engine: Engine, heard: list[Message], content_type: str = "ap
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = create_app(engine, max_body_bytes=10**6)
+    app = create_app(engine, JobStore(engine, KeepLimits(60, 10**6)), max_body_bytes=10**6)
     async with asyncio.timeout(10):
         await app(scope(content_type), receive, send)
     return [message["status"] for message in sent if "status" in message]

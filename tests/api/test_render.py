@@ -14,7 +14,7 @@ from tests.fakes import REPORT, done, job, video_task
 
 
 def video_job(name: str | None) -> Job:
-    return Job("job-1", model="predict", task=video_task(), folder=Path("/nowhere"), name=name)
+    return Job("job-1", model="predict", task=video_task(), folder=Path("/nowhere"), echo={"name": name})
 
 
 def video_done(report: Report, path: str = "/nowhere/video.mp4") -> Done:

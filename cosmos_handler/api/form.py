@@ -1,0 +1,126 @@
+"""multipart/form-data: fields, files, and NVIDIA's JSON with the files that it names beside it.
+
+A part called `request` holds the JSON; every other part carries one file, under the very name that the JSON gives it:
+a relative path, or an address. Without such a part each field is a part of its own.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from python_multipart.exceptions import FormParserError
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from cosmos_handler.api.json_text import JSON_LINES, parse_lines, parse_object_or_list, strings
+from cosmos_handler.errors import InvalidBody, InvalidField
+
+_WHOLE = "request"
+_MAX_TEXT_PART_BYTES = 2**20
+_MAX_PARTS = 512
+# What a form makes of {"extra": {"shelf": 3}}.
+_NESTED = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
+
+
+@dataclass(frozen=True)
+class Form:
+    """As in Body."""
+
+    content: dict[str, Any] | list[Any]
+    uploads: dict[str, bytes]
+    strict: bool
+
+
+@dataclass
+class _Parts:
+    whole: dict[str, Any] | list[Any] | None
+    texts: dict[str, str]
+    files: dict[str, UploadFile]
+
+
+async def read_form(request: Request, stream: AsyncGenerator[bytes, None]) -> Form:
+    """The form in a stream of bytes. Raises InvalidBody, and what the stream raises."""
+    parser = MultiPartParser(
+        request.headers, stream, max_files=_MAX_PARTS, max_fields=_MAX_PARTS, max_part_size=_MAX_TEXT_PART_BYTES
+    )
+    try:
+        form = await parser.parse()
+    except (MultiPartException, FormParserError, KeyError, ValueError) as error:
+        raise InvalidBody(f"the form cannot be read: {error}"[:300]) from None
+    try:
+        return await _assemble(await _sort(form))
+    finally:
+        await form.close()
+
+
+async def _sort(form: FormData) -> _Parts:
+    parts = _Parts(None, {}, {})
+    for name, part in form.multi_items():
+        if name in parts.files or name in parts.texts or (name == _WHOLE and parts.whole is not None):
+            raise InvalidField(name, "is given twice")
+        if name == _WHOLE:
+            parts.whole = await _read_whole(part)
+        elif isinstance(part, UploadFile):
+            parts.files[name] = part
+        else:
+            parts.texts[name] = part
+    return parts
+
+
+async def _read_whole(part: UploadFile | str) -> dict[str, Any] | list[Any]:
+    what = f"the part {_WHOLE!r}"
+    if isinstance(part, str):
+        return await asyncio.to_thread(parse_object_or_list, part.encode(), what)
+    is_lines = part.content_type in JSON_LINES or (part.filename or "").lower().endswith(".jsonl")
+    return await asyncio.to_thread(parse_lines if is_lines else parse_object_or_list, await part.read(), what)
+
+
+async def _assemble(parts: _Parts) -> Form:
+    whole = parts.whole
+    mentioned = set(strings(whole if whole is not None else parts.texts))
+    # A text file may come as a plain part, without a file name.
+    uploads = {} if whole is None else {name: text.encode() for name, text in parts.texts.items() if name in mentioned}
+    fields = _nest({name: text for name, text in parts.texts.items() if name not in uploads})
+    unmentioned = await _take_files(parts.files, mentioned, uploads)
+    if isinstance(whole, list):
+        if fields or unmentioned:
+            extra = [*fields, *unmentioned][0]
+            raise InvalidBody(f"the form's part {extra[:200]!r} is mentioned nowhere in the list")
+        return Form(whole, uploads, strict=True)
+    for twice in fields.keys() & (whole or {}).keys():
+        raise InvalidField(twice, "is given twice")
+    content = {**(whole or {}), **fields}
+    for name in unmentioned:  # a file is the value of the field it is named after
+        content.setdefault(name, name)
+    return Form(content, uploads, strict=whole is not None)
+
+
+async def _take_files(files: Mapping[str, UploadFile], mentioned: set[str], uploads: dict[str, bytes]) -> list[str]:
+    """Add the files under the names of their parts, and under their own where only that is mentioned.
+
+    Returns the parts that are mentioned under neither.
+    """
+    unmentioned = []
+    for name, part in files.items():
+        own = part.filename
+        key = own if own in mentioned and name not in mentioned else name
+        if not key or key in uploads:
+            raise InvalidBody(f"two files of the form are both called {(key or name)[:200]!r}")
+        uploads[key] = await part.read()
+        if key not in mentioned:
+            unmentioned.append(name)
+    return unmentioned
+
+
+def _nest(texts: Mapping[str, str]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, text in texts.items():
+        nested = _NESTED.fullmatch(name)
+        outer = fields.setdefault(nested[1], {}) if nested else fields
+        if not isinstance(outer, dict):
+            raise InvalidBody(f"the form has {name[:200]!r} both as text and as an object")
+        outer[nested[2] if nested else name] = text
+    return fields

@@ -1,0 +1,87 @@
+"""From a body to an invocation, OpenAI's ways of saying things about a video included."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from cosmos_handler.artifacts.defaults import generation_defaults, given
+from cosmos_handler.engine.engine import Engine
+from cosmos_handler.errors import InvalidField
+from cosmos_handler.media.sniff import HEAD_BYTES, media_kind
+from cosmos_handler.schemas.invocation import Invocation, parse
+from cosmos_handler.schemas.unfolding import as_written
+
+_REFERENCE = "input_reference"
+
+
+def understand(
+    engine: Engine, body: Mapping[str, Any], uploads: Mapping[str, bytes], *, strict: bool = True
+) -> Invocation:
+    """The invocation that a body of any face means. Raises InvalidField, and NotLocated before models are known."""
+    flat = dict(body)
+    words = _reference_by_kind(flat, uploads)
+    seconds = flat.pop("seconds", None)
+    models = engine.served
+    try:
+        invocation = parse(flat, models=models, uploads=uploads, strict=strict)
+        if seconds is not None:
+            # The rate is the request's or the model's own, which is known only now.
+            words["num_frames"] = "seconds"
+            flat["num_frames"] = round(_seconds(seconds) * _fps(engine, invocation))
+            invocation = parse(flat, models=models, uploads=uploads, strict=strict)
+    except InvalidField as error:
+        raise as_written(error, words) from None
+    if not words:
+        return invocation
+    spelling = {name: words.get(word, word) for name, word in invocation.spelling.items()}
+    return replace(invocation, spelling=spelling)
+
+
+def _reference_by_kind(flat: dict[str, Any], uploads: Mapping[str, bytes]) -> dict[str, str]:
+    """OpenAI's `input_reference` as an image or a video, whichever its bytes say, where the task does not say it."""
+    reference = flat.get(_REFERENCE)
+    if isinstance(reference, dict):
+        if set(reference) != {"image_url"}:
+            raise InvalidField(
+                _REFERENCE, "is not a reference that is read here", allowed='a file, or {"image_url": …}'
+            )
+        reference = reference["image_url"]
+    if not isinstance(reference, str):
+        return {}
+    flat[_REFERENCE] = reference
+    if flat.keys() & {"inference_type", "model_mode", "image", "video"}:
+        return {}
+    kind = media_kind(uploads.get(reference) or _head(reference))
+    if kind is None:
+        return {}
+    flat[kind] = flat.pop(_REFERENCE)
+    return {kind: _REFERENCE}
+
+
+def _head(reference: str) -> bytes:
+    """The first bytes of a data: URL or of base64; none where it is neither."""
+    start = reference.find(",", 0, 1024) + 1 if reference.startswith("data:") else 0
+    try:
+        return base64.b64decode(reference[start : start + 4 * HEAD_BYTES], validate=True)
+    except binascii.Error:
+        return b""
+
+
+def _seconds(value: Any) -> float:
+    try:
+        seconds = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else 0.0
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise InvalidField("seconds", f"is {str(value)[:100]!r}", allowed="a number above 0, up to 3600")
+    return seconds
+
+
+def _fps(engine: Engine, invocation: Invocation) -> float:
+    if invocation.task == "reasoner":
+        raise InvalidField("seconds", "does not go with a question", allowed="leave it out")
+    checkpoint = next(each for each in engine.checkpoints if each.name == invocation.model.name)
+    asked: float | None = getattr(invocation.request, "fps", None)
+    return given(asked, generation_defaults(checkpoint.family, invocation.task).fps)

@@ -1,0 +1,92 @@
+"""What a body says elsewhere than in a field of its own: texts in files that came along, and NIM's nested numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cosmos_handler.errors import InvalidField
+
+# NVIDIA's fields that name a file with a text in it, and the field that the text belongs in.
+_TEXTS = {"prompt_path": "prompt", "negative_prompt_file": "negative_prompt"}
+_VIDEO_PARAMS = {"height": "height", "width": "width", "frames_count": "num_frames", "frames_per_sec": "fps"}
+_MAX_EXTRA_KEYS = 100
+
+
+@dataclass(frozen=True)
+class Unfolded:
+    """A body with every idea in a field of its own.
+
+    words: for the fields that were not there, the client's words. media: the uploads that are not texts of it.
+    """
+
+    flat: dict[str, Any]
+    words: dict[str, str]
+    media: dict[str, bytes]
+
+
+def unfold(body: Mapping[str, Any], uploads: Mapping[str, bytes]) -> Unfolded:
+    """Raises InvalidField."""
+    flat = dict(body)
+    words: dict[str, str] = {}
+    media = dict(uploads)
+    for key, field in _TEXTS.items():
+        if key in flat:
+            path = flat.pop(key)
+            _put(flat, words, field, _text(key, path, uploads), key)
+            media.pop(path, None)
+    if "video_params" in flat:
+        _unfold_video_params(flat, words)
+    # NIM's clients switch it off where it is on by default; here it is off.
+    if flat.get("prompt_upsampling") is False:
+        del flat["prompt_upsampling"]
+    return Unfolded(flat, words, media)
+
+
+def take_echo(flat: dict[str, Any]) -> dict[str, Any]:
+    """`name` and `extra`, which every answer repeats; `extra` is taken out. Raises InvalidField."""
+    echo = {"name": flat["name"]} if flat.get("name") is not None else {}
+    extra = flat.pop("extra", None)
+    if extra is None:
+        return echo
+    if not isinstance(extra, dict) or len(extra) > _MAX_EXTRA_KEYS:
+        raise InvalidField("extra", "is not an object", allowed=f"an object of at most {_MAX_EXTRA_KEYS} keys")
+    return {**echo, "extra": extra}
+
+
+def as_written(error: InvalidField, words: Mapping[str, str]) -> InvalidField:
+    """The same complaint in the client's own words."""
+    if error.field not in words:
+        return error
+    return type(error)(words[error.field], error.problem, allowed=error.allowed)
+
+
+def _put(flat: dict[str, Any], words: dict[str, str], field: str, value: Any, written: str) -> None:
+    if field in flat:
+        raise InvalidField(written, f"cannot be given together with {field}", allowed="one of the two")
+    flat[field] = value
+    words[field] = written
+
+
+def _text(key: str, path: Any, uploads: Mapping[str, bytes]) -> str:
+    if not isinstance(path, str):
+        raise InvalidField(key, "is not text", allowed="the name of a multipart part that holds the text")
+    data = uploads.get(path)
+    if data is None:
+        raise InvalidField(
+            key, f"names {path[:200]!r}, which did not come along", allowed="the name of a multipart part"
+        )
+    try:
+        return data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise InvalidField(key, f"names {path[:200]!r}, which is not UTF-8 text") from None
+
+
+def _unfold_video_params(flat: dict[str, Any], words: dict[str, str]) -> None:
+    nested = flat.pop("video_params")
+    if not isinstance(nested, dict):
+        raise InvalidField("video_params", "is not an object", allowed=", ".join(_VIDEO_PARAMS))
+    for key, value in nested.items():
+        written = f"video_params.{key}"
+        if key not in _VIDEO_PARAMS:
+            raise InvalidField(written, "is not a field of this request", allowed=", ".join(_VIDEO_PARAMS))
+        _put(flat, words, _VIDEO_PARAMS[key], value, written)
