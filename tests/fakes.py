@@ -27,6 +27,22 @@ PREDICT = Checkpoint(
     generation=GenerationLimits(max_frames=509, max_height=1920, max_width=1920, temporal_factor=4, size_multiple=16),
     context_tokens=None,
 )
+TRANSFER = Checkpoint(
+    name="transfer",
+    aliases=(),
+    path="/nowhere/transfer",
+    family="transfer2.5",
+    tasks=("transfer",),
+    revision="files-456789abcdef",
+    parts=(
+        Part("transformer", "transformer", ("transformer/model.safetensors",), 1000, "bfloat16"),
+        Part("control_edge", "controlnet/edge", ("controlnet/edge/model.safetensors",), 100, "bfloat16"),
+        Part("control_vis", "controlnet/blur", ("controlnet/blur/model.safetensors",), 100, "bfloat16"),
+        Part("control_depth", "controlnet/depth", ("controlnet/depth/model.safetensors",), 100, "bfloat16"),
+    ),
+    generation=GenerationLimits(max_frames=125, max_height=1920, max_width=1920, temporal_factor=4, size_multiple=16),
+    context_tokens=None,
+)
 REASON = Checkpoint(
     name="reason",
     aliases=(),

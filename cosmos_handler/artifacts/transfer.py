@@ -80,18 +80,24 @@ def _control_in(folder: Path) -> str | None:
 
 def _check_fit(look: Inspection, folder: str, branch: dict[str, Any], transformer: dict[str, Any]) -> None:
     """Notes what would fail in the middle of the first request: a branch made for another transformer."""
-    every = transformer.get("controlnet_block_every_n")
-    layers = transformer.get("num_layers", _DEFAULT_LAYERS)
-    if type(every) is not int or every < 1 or type(layers) is not int:
-        look.fault("transformer/config.json: controlnet_block_every_n is not a positive whole number")
+    every, layers, heads, head_width = (
+        transformer.get("controlnet_block_every_n"),
+        transformer.get("num_layers", _DEFAULT_LAYERS),
+        transformer.get("num_attention_heads", _DEFAULT_HEADS),
+        transformer.get("attention_head_dim", _DEFAULT_HEAD_WIDTH),
+    )
+    if not all(type(count) is int and count > 0 for count in (every, layers, heads, head_width)):
+        look.fault(
+            "transformer/config.json: controlnet_block_every_n, num_layers, num_attention_heads and attention_head_dim "
+            "are not all positive whole numbers"
+        )
         return
     blocks, needed = branch.get("n_controlnet_blocks", _DEFAULT_CONTROL_BLOCKS), math.ceil(layers / every)
     if blocks != needed:
         look.fault(f"{folder}/config.json: n_controlnet_blocks is {blocks}, and the transformer takes {needed}")
-    heads = transformer.get("num_attention_heads", _DEFAULT_HEADS)
-    width = heads * transformer.get("attention_head_dim", _DEFAULT_HEAD_WIDTH)
-    if branch.get("model_channels", _DEFAULT_CONTROL_WIDTH) != width:
-        look.fault(f"{folder}/config.json: model_channels is not the transformer's {width}")
+    width = branch.get("model_channels", _DEFAULT_CONTROL_WIDTH)
+    if width != heads * head_width:
+        look.fault(f"{folder}/config.json: model_channels is {width}, and the transformer's width {heads * head_width}")
 
 
 def _limits(limits: GenerationLimits | None, transformer: dict[str, Any] | None) -> GenerationLimits | None:

@@ -50,12 +50,12 @@ async def transfer_task(
     defaults = generation_defaults(checkpoint.family, invocation.task)
     asked = _asked(invocation, request, checkpoint)
     chunk_frames = _chunk_frames(invocation, request, limits, defaults)
-    fixed_size, tier = _resolution(invocation, request, limits, defaults)
+    sizes = _sizes(invocation, request, limits, defaults)
     video, control_media = await _media(request, asked, inbox)
     source = video or control_media
     if source is None or source.source_fps is None:
         raise AssertionError("a transfer has neither a video nor a control: this is a bug")
-    size = fixed_size or tier[_aspect_ratio(source)]
+    size = sizes[_aspect_ratio(source)]
     output = Size(_even(source.height), _even(source.width)) if request.keep_input_resolution else size
     return Transfer(
         prompt=request.prompt,
@@ -114,22 +114,29 @@ def _chunk_frames(
     return frames
 
 
-def _resolution(
+def _sizes(
     invocation: Invocation, request: TransferRequest, limits: GenerationLimits, defaults: GenerationDefaults
-) -> tuple[Size | None, Mapping[str, Size]]:
-    """The size that is asked for, or None and the sizes of a tier, one an aspect ratio. Raises InvalidField."""
-    written = invocation.written("resolution")
+) -> Mapping[str, Size]:
+    """The size for each aspect ratio that the input may have. Raises InvalidField."""
     wish = given(request.resolution, defaults.resolution)
-    if "," not in wish:
-        if wish not in defaults.sizes:
-            raise InvalidField(written, f"is {wish!r}", allowed=", ".join(defaults.sizes) + ', or "H,W" in pixels')
-        return None, defaults.sizes[wish]
-    height, width = (int(side) for side in wish.split(","))
+    if "," in wish:
+        height, width = (int(side) for side in wish.split(","))
+        sizes: Mapping[str, Size] = dict.fromkeys(_ASPECT_RATIOS, Size(height, width))
+    elif wish in defaults.sizes:
+        sizes = defaults.sizes[wish]
+    else:
+        allowed = ", ".join(defaults.sizes) + ', or "H,W" in pixels'
+        raise InvalidField(invocation.written("resolution"), f"is {wish!r}", allowed=allowed)
     step = limits.size_multiple
-    for side, length, most in (("height", height, limits.max_height), ("width", width, limits.max_width)):
-        if length % step or not step <= length <= most:
-            raise InvalidField(written, f"has a {side} of {length}", allowed=f"multiples of {step}, {step} to {most}")
-    return Size(height, width), {}
+    for size in sizes.values():
+        for side, length, most in (
+            ("height", size.height, limits.max_height),
+            ("width", size.width, limits.max_width),
+        ):
+            if length % step or not step <= length <= most:
+                allowed = f"multiples of {step}, {step} to {most}"
+                raise InvalidField(invocation.written("resolution"), f"has a {side} of {length}", allowed=allowed)
+    return sizes
 
 
 async def _media(request: TransferRequest, asked: _Asked, inbox: Inbox) -> tuple[MediaFile | None, MediaFile | None]:

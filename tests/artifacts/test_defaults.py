@@ -37,3 +37,18 @@ def test_predict_2_5_adds_its_guidance_to_the_conditional(guidance: float, usual
 def test_zero_is_a_thing_to_say() -> None:
     assert given(0, 7) == 0
     assert given(None, 7) == 7
+
+
+def test_transfer_2_5_as_nvidias_command_line_has_it() -> None:
+    row = generation_defaults("transfer2.5", "transfer")
+    assert (row.seed, row.guidance, row.num_steps, row.chunk_size, row.chunk_overlap) == (2025, 3.0, 35, 93, 1)
+    assert (row.sizes["720"]["4,3"].height, row.sizes["720"]["4,3"].width) == (704, 960)
+    assert (row.sizes["480"]["9,16"].height, row.sizes["480"]["9,16"].width) == (768, 432)
+
+
+@pytest.mark.model
+def test_transfer_s_negative_prompt_is_nvidias_and_not_the_pipeline_s() -> None:
+    from diffusers.pipelines.cosmos.pipeline_cosmos2_5_transfer import DEFAULT_NEGATIVE_PROMPT
+
+    assert DEFAULT_NEGATIVE_PROMPT == negative_prompts.PREDICT
+    assert generation_defaults("transfer2.5", "transfer").negative_prompt.startswith("The video captures a game")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from cosmos_handler.media.refusal import Refusal
-from cosmos_handler.media.wanted import LastFrames, SampledFrames, Wanted, WantedImage
+from cosmos_handler.media.wanted import FirstFrames, LastFrames, SampledFrames, Wanted, WantedImage
 
 TOTALS = st.integers(1, 20_000)
 RATES = st.floats(0.01, 1000)
@@ -98,3 +98,11 @@ def test_nonsense_cannot_be_wanted(make: type[Wanted]) -> None:
 def test_wanted_goes_through_pydantic(wanted: Wanted) -> None:
     adapter: TypeAdapter[Wanted] = TypeAdapter(Wanted)
     assert adapter.validate_json(adapter.dump_json(wanted)) == wanted
+
+
+def test_the_first_frames_or_all_of_them() -> None:
+    assert FirstFrames(3).indices(8, 30.0) == (0, 1, 2)
+    assert FirstFrames(None).indices(4, 30.0) == (0, 1, 2, 3)
+    assert (FirstFrames(3).min_source_frames, FirstFrames(None).min_source_frames) == (3, 1)
+    with pytest.raises(ValueError, match="less than 1"):
+        FirstFrames(0)

@@ -84,8 +84,10 @@ class Transfer25(Family):
         with context.stage("control", num_steps=task.num_frames):
             maps = control_maps(task, lambda done: context.step(done, task.num_frames))
         frames = self._denoise(task, context, maps, *embeds)
-        with context.stage("arrange"):
-            frames = _arranged(task, frames, maps)
+        panels = _panels(task, frames, maps)
+        if len(panels) > 1 or frames.shape[1:3] != (task.output_height, task.output_width):
+            with context.stage("arrange"):
+                frames = _arranged(panels, task.output_height, task.output_width)
         return Frames(frames, num_output_frames=task.num_output_frames, fps=task.fps)
 
     def _denoise(
@@ -139,20 +141,21 @@ class Transfer25(Family):
         return film.frames
 
 
-def _arranged(task: Transfer, frames: NDArray[np.uint8], maps: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The frames at the size they are handed on at, beside what is to be shown with them, as NVIDIA's code does it."""
-    panels: list[NDArray[np.uint8]] = [frames]
+def _panels(task: Transfer, frames: NDArray[np.uint8], maps: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """What is handed on side by side, in the order of NVIDIA's code: the map, the input, the video."""
+    panels = [frames]
     if task.show_input and task.video is not None:
         panels.insert(0, task.video.frames())
     if task.show_control:
         panels.insert(0, maps)
-    height, width = task.output_height, task.output_width
-    if len(panels) == 1 and frames.shape[1:3] == (height, width):
-        return frames
-    arranged = np.empty((len(frames), height, width * len(panels), 3), dtype=np.uint8)
+    return panels
+
+
+def _arranged(panels: list[NDArray[np.uint8]], height: int, width: int) -> NDArray[np.uint8]:
+    """The panels side by side, each at one size; enlarged by the filter that NVIDIA's code takes."""
+    arranged = np.empty((len(panels[0]), height, width * len(panels), 3), dtype=np.uint8)
     for column, panel in enumerate(panels):
+        place = arranged[:, :, column * width : (column + 1) * width]
         for number, picture in enumerate(panel):
-            arranged[number, :, column * width : (column + 1) * width] = resized(
-                picture, height, width, cv2.INTER_LANCZOS4
-            )
+            place[number] = resized(picture, height, width, cv2.INTER_LANCZOS4)
     return arranged
