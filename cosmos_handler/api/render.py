@@ -29,6 +29,8 @@ def facts(job: Job, done: Done) -> dict[str, Any]:
     }
     if report.guidance_usual is not None:
         carried["guidance_usual"] = report.guidance_usual
+    if report.upsampled_prompt is not None:
+        carried["upsampled_prompt"] = report.upsampled_prompt
     carried |= job.echo
     if isinstance(done.output, VideoOutput):
         video = done.output
@@ -48,8 +50,11 @@ def headers(job: Job, done: Done) -> dict[str, str]:
     """The same for a binary answer: the job id, and the facts as one line of JSON."""
     carried = facts(job, done)
     result = _line(carried)
-    if len(result) > _MAX_RESULT_HEADER_BYTES:  # what the caller knows already goes first
-        result = _line({key: value for key, value in carried.items() if key not in job.echo})
+    # What the caller knows already goes first, then a long prompt, which the file has as metadata.
+    for dispensable in (job.echo.keys(), {"upsampled_prompt"}):
+        if len(result) > _MAX_RESULT_HEADER_BYTES:
+            carried = {key: value for key, value in carried.items() if key not in dispensable}
+            result = _line(carried)
     return {"X-Cosmos-Job-Id": job.id, "X-Cosmos-Result": result}
 
 

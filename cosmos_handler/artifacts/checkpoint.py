@@ -74,6 +74,7 @@ class Checkpoint:
     revision: the hub's commit where that is known, else "files-" and 12 hexadecimal digits over the files.
     context_tokens: how many tokens a reasoner can hold.
     places: absolute folders of those components that do not lie under their own name in the checkpoint.
+    prompt_upsampler: the name of the reasoner that `cosmos.json` pairs a generator with.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Checkpoint:
     generation: GenerationLimits | None
     context_tokens: int | None
     places: Mapping[str, str] = field(default_factory=dict)
+    prompt_upsampler: str | None = None
 
     @property
     def controls(self) -> tuple[str, ...]:

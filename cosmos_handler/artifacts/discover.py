@@ -1,14 +1,14 @@
 """Finds every checkpoint of a model folder: the folder itself, one per subfolder, or those that `cosmos.json` names."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.detect import detect
 from cosmos_handler.artifacts.elsewhere import Elsewhere
 from cosmos_handler.artifacts.known import SUPPORTED, Recognised, recognise, recognise_deeply
-from cosmos_handler.artifacts.manifest import FILE_NAME, Manifest, read_manifest, resolved
+from cosmos_handler.artifacts.manifest import FILE_NAME, Manifest, faulty, read_manifest, resolved
 from cosmos_handler.artifacts.native.layout import VARIABLE
 from cosmos_handler.errors import CheckpointError
 
@@ -51,7 +51,7 @@ def discover(
             raise CheckpointError(_nothing_in(root, "is not a folder" if root.exists() else "does not exist"))
         manifest = read_manifest(root)
         if manifest is not None:
-            return _detected(_named_claims(root, manifest, revision), elsewhere)
+            return _paired(_detected(_named_claims(root, manifest, revision), elsewhere), manifest, root)
         claims = _claims(root, elsewhere, revision=revision, name=name, aliases=aliases)
         return _detected(
             claims, elsewhere, hint=f"(to serve only some of the subfolders, list them in {root / FILE_NAME})"
@@ -128,6 +128,22 @@ def _detected(claims: Sequence[_Claim], elsewhere: Elsewhere, *, hint: str | Non
     if faults:
         raise CheckpointError("\n".join(faults))
     return tuple(checkpoints)
+
+
+def _paired(checkpoints: tuple[Checkpoint, ...], manifest: Manifest, root: Path) -> tuple[Checkpoint, ...]:
+    """The checkpoints with the reasoners that write their prompts."""
+    reasoners = [checkpoint.name for checkpoint in checkpoints if "reasoner" in checkpoint.tasks]
+    faults = [
+        f"models.{number}.prompt_upsampler is {entry.prompt_upsampler!r} (allowed: {', '.join(reasoners) or 'none'})"
+        for number, entry in enumerate(manifest.models)
+        if entry.prompt_upsampler is not None and entry.prompt_upsampler not in reasoners
+    ]
+    if faults:
+        raise faulty(root / FILE_NAME, faults)
+    return tuple(
+        replace(checkpoint, prompt_upsampler=entry.prompt_upsampler)
+        for checkpoint, entry in zip(checkpoints, manifest.models, strict=True)
+    )
 
 
 def _content(root: Path) -> str:

@@ -16,8 +16,10 @@ _NAME_RULE = "1 to 200 letters, digits and . _ : / @ + -, the first a letter or 
 
 
 class Entry(BaseModel):
-    """One model. path: relative to the folder that holds the file, "." for that folder itself.
+    """One model.
 
+    path: relative to the folder that holds the file, "." for that folder itself.
+    prompt_upsampler: the name of the entry whose reasoner writes longer prompts for this one on request.
     control: what the branch is for, of a transfer model whose `controlnet` folder holds one branch and no name.
     """
 
@@ -28,6 +30,7 @@ class Entry(BaseModel):
     aliases: list[_Name] = []
     revision: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     control: Literal["edge", "vis", "depth", "seg"] | None = None
+    prompt_upsampler: _Name | None = None
 
 
 class Manifest(BaseModel):
@@ -49,14 +52,15 @@ def read_manifest(root: Path) -> Manifest | None:
     try:
         manifest = Manifest.model_validate(read_object(file, shown_as=str(file)))
     except ValidationError as error:
-        raise _faulty(file, [_sentence(fault) for fault in error.errors(include_url=False)]) from None
+        raise faulty(file, [_sentence(fault) for fault in error.errors(include_url=False)]) from None
     faults = [*_path_faults(manifest, root), *_name_faults(manifest)]
     if faults:
-        raise _faulty(file, faults)
+        raise faulty(file, faults)
     return manifest
 
 
-def _faulty(file: Path, faults: list[str]) -> CheckpointError:
+def faulty(file: Path, faults: list[str]) -> CheckpointError:
+    """One error for everything that is wrong with the file."""
     return CheckpointError(f"{file} is not right:" + "".join(f"\n  - {fault}" for fault in faults))
 
 

@@ -119,7 +119,7 @@ class Engine:
         try:
             folder = Path(mkdtemp(prefix=f"{job_id}-", dir=self._options.work_dir))
             inbox = Inbox(folder, invocation.uploads, self._options.media_limits, self._decoders)
-            task = await build_task(invocation, checkpoint, inbox, encoding)
+            task = await build_task(invocation, checkpoint, self.checkpoints, inbox, encoding)
             self._refuse_when_stopping()  # once more: the line was emptied at the signal, and decoding takes its time
         except BaseException as error:
             permit.close()

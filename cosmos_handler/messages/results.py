@@ -17,6 +17,7 @@ class Verdict(Value):
 class Report(Value):
     """What every answer carries, besides its job id.
 
+    upsampled_prompt: what a reasoner made of the prompt, where that was asked for.
     guidance_usual: the guidance of a generated answer as unconditional + g (conditional - unconditional).
     """
 
@@ -29,6 +30,7 @@ class Report(Value):
     peak_device_bytes: int | None
     guardrails: tuple[Verdict, ...]
     guidance_usual: float | None = None
+    upsampled_prompt: str | None = None
 
 
 class VideoOutput(Value):

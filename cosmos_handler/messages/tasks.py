@@ -30,6 +30,7 @@ class Generation(Value):
     width: int
     fps: float
     encoding: Literal["mp4", "png", "npz"]
+    upsampling: "Upsampling | None" = None
 
     @property
     def makes_picture(self) -> bool:
@@ -171,6 +172,17 @@ class Answer(Value):
     reasoning: bool = False
     json_schema: str | None = None
     grounding: Literal["boxes", "points"] | None = None
+
+
+class Upsampling(Value):
+    """Have the prompt written by a reasoner of the same process first.
+
+    model: its name. field: what a complaint about the wish itself should name.
+    """
+
+    model: str
+    field: str
+    question: Answer
 
 
 Task = Annotated[Generate | Transfer | Omni | Answer, Field(discriminator="kind")]

@@ -11,6 +11,7 @@ ALIASES = {
     "guidance_scale": "guidance",
     "num_inference_steps": "num_steps",
     "steps": "num_steps",
+    "upsample_prompt": "prompt_upsampling",
     "num_frames": "num_output_frames",
     "model_mode": "inference_type",
     "frames_per_sec": "fps",
@@ -53,6 +54,7 @@ class GenerationRequest(BaseModel):
     prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)] = Field(
         description="text of 1 to 20000 characters"
     )
+    prompt_upsampling: bool = Field(False, description="true or false: have a loaded reasoner write a longer prompt")
     negative_prompt: str | None = Field(None, max_length=20_000, description="text of at most 20000 characters")
     input_path: str | None = Field(None, description="an image or a video: data: URL, base64 or multipart part")
     image: str | None = Field(None, description="an image: data: URL, base64 or multipart part")

@@ -25,6 +25,7 @@ from cosmos_handler.memory.probe import Peak, device_budget_bytes
 from cosmos_handler.messages.results import ImageOutput, Output, Report, TextOutput, VideoOutput
 from cosmos_handler.messages.tasks import Generation
 from cosmos_handler.messages.wire import Cancelled, Done, Failed, Loading, Progress, Ready, Run, Setup, Token
+from cosmos_handler.worker.upsampling import upsampled_prompt
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Session:
         )
         self._peak.reset()
         try:
+            message = self._with_longer_prompt(message, context)
             made = self._families[message.model].run(message.task, context)
             context.raise_if_cancelled()
             output = self._words(made) if isinstance(made, Words) else self._file(message, made, context)
@@ -95,6 +97,14 @@ class Session:
         placed = PlacedParts(modules, self._plan.of(checkpoint.name), device=self._device)
         self._parts[checkpoint.name] = placed
         self._families[checkpoint.name] = family(checkpoint, placed)
+
+    def _with_longer_prompt(self, message: Run, context: Context) -> Run:
+        task = message.task
+        if not isinstance(task, Generation) or task.upsampling is None:
+            return message
+        plan = task.upsampling
+        prompt = upsampled_prompt(plan, self._families[plan.model], self._parts[plan.model], context)
+        return message.model_copy(update={"task": task.model_copy(update={"prompt": prompt})})
 
     def _device_name(self) -> str:
         return str(torch.cuda.get_device_name()) if self._device == "cuda" else "cpu"
@@ -138,7 +148,7 @@ class Session:
         )
 
     def _report(self, message: Run, context: Context) -> Report:
-        checkpoint = self._checkpoints[message.model]
+        checkpoint, task = self._checkpoints[message.model], message.task
         return Report(
             model=checkpoint.name,
             revision=checkpoint.revision,
@@ -149,6 +159,7 @@ class Session:
             peak_device_bytes=self._peak.read_bytes(),
             guardrails=verdicts_without_checks(),
             guidance_usual=_usual_guidance(checkpoint, message),
+            upsampled_prompt=task.prompt if isinstance(task, Generation) and task.upsampling else None,
         )
 
 

@@ -130,6 +130,16 @@ def test_cosmos_json_says_exactly_what_is_served(tmp_path: Path) -> None:
     assert first.path == str(tmp_path / "a/deep")
 
 
+def test_cosmos_json_pairs_a_generator_with_a_reasoner(tmp_path: Path) -> None:
+    write_generator(tmp_path / "g")
+    write_reasoner(tmp_path / "r")
+    generator, reasoner = {"path": "g", "name": "maker"}, {"path": "r", "name": "thinker"}
+    manifest(tmp_path, {**generator, "prompt_upsampler": "thinker"}, reasoner)
+    assert [found.prompt_upsampler for found in discover(tmp_path)] == ["thinker", None]
+    manifest(tmp_path, {**generator, "prompt_upsampler": "maker"}, reasoner)
+    assert fault_of(tmp_path).endswith("models.0.prompt_upsampler is 'maker' (allowed: thinker)")
+
+
 def test_cosmos_json_may_name_the_root_itself(tmp_path: Path) -> None:
     manifest(write_reasoner(tmp_path), {"path": ".", "name": "r", "aliases": ["x"]})
     (found,) = discover(tmp_path)

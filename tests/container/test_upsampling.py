@@ -1,0 +1,123 @@
+"""A reasoner writes the prompt, and the generator beside it makes the video of it."""
+
+import base64
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cosmos_handler.engine.upsampling import _WISH as WISH
+from tests.conftest import CPU_THREADS, Server, data_url, running_server
+from tests.container.library import PROMPT, call_predict, load_predict
+from tests.container.media import clip, frames_of_mp4, frames_of_npz, png
+
+pytestmark = pytest.mark.model
+
+ASKED = {"prompt": PROMPT, "resolution": "64,96", "num_output_frames": 5, "num_steps": 3, "seed": 7,
+         "model": "predict2.5", "prompt_upsampling": True}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pair(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with a generator and a reasoner."""
+    folder = tmp_path_factory.mktemp("pair")
+    for name in ("predict2.5", "reason2"):
+        shutil.copytree(tiny_models / name, folder / name)
+    with running_server(folder, tmp_path_factory.mktemp("server")) as server:
+        server.wait_until_ready()
+        yield server
+
+
+@pytest.fixture(scope="module")
+def direct(tiny_models: Path) -> Any:
+    """A function that has transformers write the prompt."""
+    import torch
+    from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
+
+    torch.set_num_threads(CPU_THREADS)
+    folder = tiny_models / "reason2"
+    processor = AutoProcessor.from_pretrained(folder)
+    model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.bfloat16)
+
+    def write(*content: dict[str, str], **media: Any) -> str:
+        words = f"{WISH}\n\nThe short description:\n{PROMPT}"
+        turns = [
+            {"role": "system", "content": [{"type": "text", "text": "You are a helpful assistant."}]},
+            {"role": "user", "content": [*content, {"type": "text", "text": words}]},
+        ]
+        text = processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        inputs = processor(text=[text], return_tensors="pt", **media)
+        torch.manual_seed(7)
+        made = model.generate(**inputs, max_new_tokens=512)[0, inputs["input_ids"].shape[1] :]
+        decoded: str = processor.tokenizer.decode(made, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return decoded.strip()
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_models: Path) -> Any:
+    return load_predict(tiny_models / "predict2.5")
+
+
+def test_the_longer_prompt_is_used_and_given_back(pair: Server, direct: Any, pipeline: Any) -> None:
+    response = pair.invoke({**ASKED, "inference_type": "text2world"}, accept="application/json")
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    expected = direct()
+    assert len(expected) > len(PROMPT)
+    assert answer["upsampled_prompt"] == expected
+    assert set(answer["stage_seconds"]) == {"upsample_prompt", "encode_text", "denoise", "decode", "encode_video"}
+    raw = pair.invoke({**ASKED, "inference_type": "text2world"}, accept="application/x-npz")
+    assert len(raw.headers["x-cosmos-result"]) <= 2048
+    np.testing.assert_array_equal(frames_of_npz(raw.content), call_predict(pipeline, prompt=expected))
+    *_, metadata = frames_of_mp4(base64.b64decode(answer["video"]))
+    assert json.loads(metadata["comment"])["upsampled_prompt"] == expected
+
+
+def test_the_reasoner_sees_the_picture(pair: Server, direct: Any, tmp_path: Path) -> None:
+    (tmp_path / "input.png").write_bytes(png(100, 180))
+    picture = data_url((tmp_path / "input.png").read_bytes(), "image/png")
+    answer = pair.invoke({**ASKED, "image": picture}).json()
+    image = Image.open(tmp_path / "input.png").convert("RGB")
+    assert answer["upsampled_prompt"] == direct({"type": "image"}, images=[image])
+
+
+def test_the_reasoner_sees_the_clip(pair: Server, direct: Any, tmp_path: Path) -> None:
+    from transformers.video_utils import VideoMetadata
+
+    data = clip(tmp_path / "clip.mp4", num_frames=24)
+    answer = pair.invoke({**ASKED, "video": data_url(data, "video/mp4")}).json()
+    frames, fps, *_ = frames_of_mp4(data)
+    metadata = VideoMetadata(total_num_frames=len(frames), fps=fps, height=frames.shape[1], width=frames.shape[2])
+    arguments = {"videos": [frames.transpose(0, 3, 1, 2)], "video_metadata": [metadata], "do_sample_frames": True}
+    assert answer["upsampled_prompt"] == direct({"type": "video"}, **arguments, fps=4)
+
+
+def test_nothing_of_it_without_being_asked(pair: Server) -> None:
+    answer = pair.invoke({**ASKED, "prompt_upsampling": False, "inference_type": "text2world"}).json()
+    assert "upsampled_prompt" not in answer
+    assert "upsample_prompt" not in answer["stage_seconds"]
+
+
+def test_cancelled_while_the_prompt_is_written(pair: Server) -> None:
+    body = {**ASKED, "inference_type": "text2world"}
+    job_id = ""
+    with pair.client.stream("POST", "/invocations", json=body, headers={"Accept": "text/event-stream"}) as response:
+        for line in response.iter_lines():
+            if line.startswith("data: "):
+                data = json.loads(line.removeprefix("data: "))
+                job_id = data["job_id"]
+                if data.get("step", 0) >= 3:
+                    assert (data["stage"], data["num_steps"]) == ("upsample_prompt", 512)
+                    break
+    deadline = time.monotonic() + 60
+    while f"job {job_id} cancelled in upsample_prompt after step" not in pair.log:
+        assert time.monotonic() < deadline, pair.log[-2000:]
+        time.sleep(0.05)

@@ -1,0 +1,68 @@
+"""Which reasoner writes a longer prompt, and what it is asked."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.engine.inbox import Inbox
+from cosmos_handler.engine.tasks import build_task
+from cosmos_handler.errors import InvalidField
+from cosmos_handler.media.limits import MediaLimits
+from cosmos_handler.messages.tasks import Generate
+from cosmos_handler.schemas.invocation import parse
+from cosmos_handler.schemas.served import Served
+from tests.fakes import PREDICT, REASON
+
+OTHER = replace(REASON, name="other", family="reason1")
+
+
+def task(*models: Checkpoint, **body: Any) -> Generate:
+    served = [Served(model.name, model.aliases, model.family, model.tasks) for model in models]
+    whole = {"prompt": "a robot", "inference_type": "text2world", **body}
+    inbox = Inbox(Path("/nowhere"), {}, MediaLimits(), asyncio.Semaphore())
+    built = asyncio.run(build_task(parse(whole, models=served), models[0], models, inbox, "mp4"))
+    assert isinstance(built, Generate)
+    return built
+
+
+def test_off_by_default() -> None:
+    assert task(PREDICT, REASON).upsampling is None
+    assert task(PREDICT, prompt_upsampling=False).upsampling is None
+
+
+def test_the_only_reasoner_is_asked() -> None:
+    plan = task(PREDICT, REASON, upsample_prompt=True, seed=5).upsampling
+    assert plan is not None
+    assert (plan.model, plan.field, plan.question.seed) == ("reason", "upsample_prompt", 5)
+    system, user = plan.question.turns
+    assert system.pieces[0].text == "You are a helpful assistant."
+    (words,) = user.pieces
+    assert "80 to 100 words" in (words.text or "")
+    assert (words.text or "").endswith("\na robot")
+
+
+def test_reason_1_has_its_task_in_the_systems_turn() -> None:
+    plan = task(PREDICT, OTHER, prompt_upsampling=True).upsampling
+    assert plan is not None
+    system, user = plan.question.turns
+    assert "80 to 100 words" in (system.pieces[0].text or "")
+    assert [piece.text for piece in user.pieces] == ["a robot"]
+
+
+def test_of_several_the_one_that_is_paired() -> None:
+    plan = task(replace(PREDICT, prompt_upsampler="other"), REASON, OTHER, prompt_upsampling=True).upsampling
+    assert plan is not None
+    assert plan.model == "other"
+
+
+@pytest.mark.parametrize(
+    ("models", "said"), [((PREDICT,), "needs a reasoner"), ((PREDICT, REASON, OTHER), "could go to reason, other")]
+)
+def test_refused_before_anything_is_read(models: tuple[Checkpoint, ...], said: str) -> None:
+    with pytest.raises(InvalidField, match=said) as caught:
+        task(*models, upsample_prompt=True, inference_type="image2world", image="this is no picture")
+    assert caught.value.field == "upsample_prompt"
