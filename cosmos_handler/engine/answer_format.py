@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from cosmos_handler.errors import InvalidField
+from cosmos_handler.messages.tasks import Schema
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.reasoning import Asking, ChatRequest
 
@@ -14,8 +15,8 @@ _MAX_SCHEMA_CHARACTERS = 65_536
 _STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
-async def json_schema(invocation: Invocation, request: Asking) -> str | None:
-    """The schema that the answer must follow, as JSON text. Raises InvalidField for one that cannot be enforced."""
+async def json_schema(invocation: Invocation, request: Asking) -> Schema | None:
+    """The schema that the answer must follow. Raises InvalidField for one that cannot be enforced."""
     asked = _asked(invocation, request)
     if not asked:
         return None
@@ -28,7 +29,7 @@ async def json_schema(invocation: Invocation, request: Asking) -> str | None:
     problem = await asyncio.to_thread(_problem, text)
     if problem:
         raise InvalidField(field, f"cannot be enforced: {problem}")
-    return text
+    return Schema(text=text, field=field)
 
 
 def _asked(invocation: Invocation, request: Asking) -> list[tuple[str, dict[str, Any]]]:

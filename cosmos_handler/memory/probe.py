@@ -15,6 +15,12 @@ def device_budget_bytes(device: str) -> int:
     return host_available_bytes()
 
 
+def spare_bytes(device: str) -> int:
+    """What a run may still take: as above, and what the allocator holds from earlier runs without using it."""
+    held = torch.cuda.memory_reserved() - torch.cuda.memory_allocated() if device == "cuda" else 0
+    return device_budget_bytes(device) + held
+
+
 def host_available_bytes() -> int:
     """Memory that this process could still get, inside the container's own limit."""
     for line in Path("/proc/meminfo").read_text().splitlines():

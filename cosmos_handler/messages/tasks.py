@@ -147,6 +147,13 @@ class Vision(Value):
     timestamps: bool = False
 
 
+class Schema(Value):
+    """A JSON schema as JSON text. `field` is what a complaint about it should name."""
+
+    text: str
+    field: str
+
+
 class Answer(Value):
     """Continue a conversation. None means: as the checkpoint's generation_config.json says.
 
@@ -170,7 +177,7 @@ class Answer(Value):
     seed: int
     vision: Vision = Vision()
     reasoning: bool = False
-    json_schema: str | None = None
+    json_schema: Schema | None = None
     grounding: Literal["boxes", "points"] | None = None
 
 

@@ -281,6 +281,7 @@ def test_reason1_sees_the_time(server: Server, tmp_path: Path) -> None:
         ("reason2", {"mm_processor_kwargs": {"shrink": 1}}, "mm_processor_kwargs.shrink", "extra"),
         ("reason2", {"response_format": {"type": "xml"}}, "response_format.type", "json_schema"),
         ("reason2", {"guided_json": {"type": "strin"}}, "guided_json", "cannot be enforced: Invalid type"),
+        ("reason2", {"guided_json": {"$ref": "#"}}, "guided_json", "cannot be enforced to the end"),
         ("reason2", {"guided_json": {"not": {}}}, "guided_json", "cannot be enforced: Unimplemented"),
         (
             "reason2",

@@ -12,7 +12,7 @@ from cosmos_handler.families.conversing.room import longest_answer, measure
 from cosmos_handler.families.conversing.sampling import PresencePenalty, end_tokens, generate_options
 from cosmos_handler.families.conversing.thinking import ThinkSplitter, split
 from cosmos_handler.families.conversing.words import WordStreamer
-from cosmos_handler.memory.probe import device_budget_bytes
+from cosmos_handler.memory.probe import spare_bytes
 from cosmos_handler.messages.tasks import Answer
 
 
@@ -37,7 +37,7 @@ def converse(
         if task.grounding is not None:
             shown_size(task)
         prompt = prepare(processor, task)
-        room = measure(model, model_tokens=context_tokens, free_bytes=device_budget_bytes(context.parts.device.type))
+        room = measure(model, model_tokens=context_tokens, free_bytes=spare_bytes(context.parts.device.type))
         max_tokens = longest_answer(task, prompt.num_tokens, room)
     with context.stage("generate", parts, num_steps=max_tokens):
         return _generate(model, processor.tokenizer, task, context, prompt, max_tokens)
