@@ -8,6 +8,7 @@ from cosmos_handler.errors import InvalidField
 
 # NVIDIA's fields that name a file with a text in it, and the field that the text belongs in.
 _TEXTS = {"prompt_path": "prompt", "negative_prompt_file": "negative_prompt"}
+_NVIDIAS_OWN = "neg_prompts.json"  # which Cosmos 3's sample_args.json name, and which does not come along
 _VIDEO_PARAMS = {"height": "height", "width": "width", "frames_count": "num_frames", "frames_per_sec": "fps"}
 _MAX_EXTRA_KEYS = 100
 
@@ -30,8 +31,11 @@ def unfold(body: Mapping[str, Any], uploads: Mapping[str, bytes]) -> Unfolded:
     words: dict[str, str] = {}
     media = dict(uploads)
     for key, field in _TEXTS.items():
-        if key in flat:
-            path = flat.pop(key)
+        path = flat.get(key)
+        if path == _NVIDIAS_OWN and path not in uploads:
+            continue  # the request of the family knows it
+        flat.pop(key, None)
+        if path is not None:
             _put(flat, words, field, _text(key, path, uploads), key)
             media.pop(path, None)
     if "video_params" in flat:
@@ -61,7 +65,7 @@ def as_written(error: InvalidField, words: Mapping[str, str]) -> InvalidField:
 
 
 def _put(flat: dict[str, Any], words: dict[str, str], field: str, value: Any, written: str) -> None:
-    if field in flat:
+    if flat.get(field) is not None:
         raise InvalidField(written, f"cannot be given together with {field}", allowed="one of the two")
     flat[field] = value
     words[field] = written
