@@ -94,7 +94,7 @@ async def _assemble(parts: _Parts) -> Form:
         raise InvalidField(twice, "is given twice")
     content = {**(whole or {}), **fields}
     for name in unmentioned:  # a file is the value of the field it is named after
-        content.setdefault(name, name)
+        _place(content, name, name, unless_there=True)
     return Form(content, uploads, strict=whole is not None)
 
 
@@ -118,9 +118,16 @@ async def _take_files(files: Mapping[str, UploadFile], mentioned: set[str], uplo
 def _nest(texts: Mapping[str, str]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, text in texts.items():
-        nested = _NESTED.fullmatch(name)
-        outer = fields.setdefault(nested[1], {}) if nested else fields
-        if not isinstance(outer, dict):
-            raise InvalidBody(f"the form has {name[:200]!r} both as text and as an object")
-        outer[nested[2] if nested else name] = text
+        _place(fields, name, text)
     return fields
+
+
+def _place(fields: dict[str, Any], name: str, value: str, *, unless_there: bool = False) -> None:
+    """Set a field by its name in the form, which may be that of a field in an object."""
+    nested = _NESTED.fullmatch(name)
+    outer = fields.setdefault(nested[1], {}) if nested else fields
+    if not isinstance(outer, dict):
+        raise InvalidBody(f"the form has {name[:200]!r} both as text and as an object")
+    inner = nested[2] if nested else name
+    if not (unless_there and inner in outer):
+        outer[inner] = value

@@ -31,7 +31,7 @@ def models_router(engine: Engine) -> APIRouter:
 
 def model_object(checkpoint: Checkpoint) -> dict[str, Any]:
     """One model: OpenAI's fields, then ours. `created` is 0: a folder does not say when a model was made."""
-    return {
+    shown = {
         "id": checkpoint.name,
         "object": "model",
         "created": 0,
@@ -43,3 +43,4 @@ def model_object(checkpoint: Checkpoint) -> dict[str, Any]:
         "size_bytes": sum(part.size_bytes for part in checkpoint.parts),
         "context_tokens": checkpoint.context_tokens,
     }
+    return shown | {"controls": list(checkpoint.controls)} if checkpoint.controls else shown

@@ -197,6 +197,24 @@ def test_an_older_json_computes_its_edges(server: Server) -> None:
     assert frames_of_npz(response.content).shape == (9, 480, 640, 3)
 
 
+def test_a_form_carries_the_video_and_the_map_as_files(server: Server, video: bytes, tmp_path: Path) -> None:
+    maps = clip(tmp_path / "map.mp4", num_frames=16, height=48, width=64)
+    form = {"prompt": PROMPT, "edge[control_weight]": "0.5", **{name: str(value) for name, value in SMALL.items()}}
+    files = {
+        "video_path": ("in.mp4", video, "video/mp4"),
+        "edge[control_path]": ("map.mp4", maps, "video/mp4"),
+    }
+    response = server.client.post("/invocations", data=form, files=files, headers={"Accept": "application/x-npz"})
+    assert response.status_code == 200, response.text
+    expected = served(server, video, edge={"control_path": data_url(maps, "video/mp4"), "control_weight": 0.5})
+    np.testing.assert_array_equal(frames_of_npz(response.content), expected)
+
+
+def test_the_list_of_models_shows_the_controls(server: Server) -> None:
+    (model,) = server.client.get("/v1/models").json()["data"]
+    assert (model["tasks"], model["controls"]) == (["transfer"], ["edge", "vis", "depth", "seg"])
+
+
 @pytest.mark.parametrize(
     ("body", "field", "said"),
     [
