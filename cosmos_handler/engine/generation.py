@@ -46,6 +46,7 @@ async def generation_task(
     num_output_frames = given(request.num_output_frames, min(defaults.num_frames, limits.max_frames))
     chunks = plan_chunks(invocation, request, defaults, limits, num_output_frames)
     latent_frames = _latent_conditional_frames(invocation, request, kind)
+    _leave_room(invocation, request, latent_frames, limits, num_output_frames)
     media = await _conditioning(invocation, request, kind, latent_frames, inbox)
     return Generate(
         inference_type=kind.name,
@@ -100,6 +101,17 @@ def _latent_conditional_frames(invocation: Invocation, request: GenerationReques
             invocation.written("num_input_frames"), f"is {request.num_input_frames} with {kind.name}", allowed=words
         )
     return request.num_input_frames
+
+
+def _leave_room(
+    invocation: Invocation, request: GenerationRequest, latent_frames: int, limits: GenerationLimits, asked: int
+) -> None:
+    """Refuse a video with nothing in it but the frames it goes on from, which the pipeline would give back."""
+    taken = limits.temporal_factor * (latent_frames - 1) + 1 if latent_frames else 0
+    for name, frames in (("num_output_frames", asked), ("chunk_size", request.chunk_size)):
+        if frames is not None and frames <= taken:
+            problem = f"is {frames}, and the first {taken} are those that the video goes on from"
+            raise InvalidField(invocation.written(name), problem, allowed=f"{taken + 1} or more")
 
 
 async def _conditioning(
