@@ -8,7 +8,9 @@ from starlette.exceptions import HTTPException
 
 from cosmos_handler.api.chat import chat_router
 from cosmos_handler.api.errors import handle_cosmos_error, handle_http, handle_unexpected
+from cosmos_handler.api.images import images_router
 from cosmos_handler.api.models import models_router
+from cosmos_handler.api.nim import nim_router
 from cosmos_handler.api.sagemaker import sagemaker_router
 from cosmos_handler.api.videos import videos_router
 from cosmos_handler.engine.engine import Engine
@@ -30,6 +32,8 @@ def create_app(engine: Engine, store: JobStore, *, max_body_bytes: int) -> FastA
     app.include_router(sagemaker_router(engine, max_body_bytes=max_body_bytes))
     app.include_router(chat_router(engine, max_body_bytes=max_body_bytes))
     app.include_router(videos_router(engine, store, max_body_bytes=max_body_bytes))
+    app.include_router(images_router(engine, max_body_bytes=max_body_bytes))
+    app.include_router(nim_router(engine, max_body_bytes=max_body_bytes))
     app.include_router(models_router(engine))
     app.add_exception_handler(CosmosError, handle_cosmos_error)
     app.add_exception_handler(HTTPException, handle_http)

@@ -5,8 +5,12 @@ from fastapi.responses import JSONResponse, Response
 
 from cosmos_handler.api.answer import answer, face_of
 from cosmos_handler.api.body import read_body
-from cosmos_handler.api.understanding import understand
+from cosmos_handler.api.images import IMAGES, is_image_body, understand_image
+from cosmos_handler.api.nim import NIM
+from cosmos_handler.api.several import answer_several
+from cosmos_handler.api.understanding import understand, understand_picture
 from cosmos_handler.engine.engine import Engine
+from cosmos_handler.schemas.samples import is_several
 
 
 def sagemaker_router(engine: Engine, *, max_body_bytes: int) -> APIRouter:
@@ -22,6 +26,13 @@ def sagemaker_router(engine: Engine, *, max_body_bytes: int) -> APIRouter:
     @router.post("/invocations")
     async def invocations(request: Request) -> Response:
         body = await read_body(request, max_body_bytes)
+        if is_several(body.content):
+            return answer_several(request, engine, body)
+        if is_image_body(body.one):
+            return await answer(request, engine, understand_image(engine, body), IMAGES)
+        if "video_params" in body.one:  # NIM's own shape
+            invocation = understand_picture(engine, body.one, body.uploads, strict=body.strict)
+            return await answer(request, engine, invocation, NIM)
         invocation = understand(engine, body.one, body.uploads, strict=body.strict)
         return await answer(request, engine, invocation, face_of(invocation))
 

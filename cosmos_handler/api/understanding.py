@@ -2,15 +2,16 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from cosmos_handler.artifacts.defaults import generation_defaults, given
 from cosmos_handler.engine.engine import Engine
-from cosmos_handler.errors import InvalidField
+from cosmos_handler.errors import InvalidField, UnknownModel
 from cosmos_handler.media.sniff import HEAD_BYTES, media_kind
 from cosmos_handler.schemas.invocation import Invocation, parse
+from cosmos_handler.schemas.served import Served
 from cosmos_handler.schemas.unfolding import as_written
 
 _REFERENCE = "input_reference"
@@ -20,10 +21,32 @@ def understand(
     engine: Engine, body: Mapping[str, Any], uploads: Mapping[str, bytes], *, strict: bool = True
 ) -> Invocation:
     """The invocation that a body of any face means. Raises InvalidField, and NotLocated before models are known."""
+    return _understand(engine, engine.served, body, uploads, strict=strict)
+
+
+def understand_picture(
+    engine: Engine, body: Mapping[str, Any], uploads: Mapping[str, bytes], *, strict: bool = True
+) -> Invocation:
+    """The same for a face that makes only pictures and videos, so that a prompt alone is no question."""
+    makers = []
+    for model in engine.served:
+        tasks = tuple(task for task in model.tasks if task != "reasoner")
+        if tasks:
+            makers.append(replace(model, tasks=tasks))
+        elif model.answers_to(str(body.get("model"))):
+            raise UnknownModel("model", f"{model.name} answers in words", allowed="/v1/chat/completions")
+    if not makers:
+        names = ", ".join(model.name for model in engine.served)
+        raise UnknownModel("model", "is none that makes pictures or videos", allowed=f"/v1/chat/completions: {names}")
+    return _understand(engine, makers, body, uploads, strict=strict)
+
+
+def _understand(
+    engine: Engine, models: Sequence[Served], body: Mapping[str, Any], uploads: Mapping[str, bytes], *, strict: bool
+) -> Invocation:
     flat = dict(body)
     words = _reference_by_kind(flat, uploads)
     seconds = flat.pop("seconds", None)
-    models = engine.served
     try:
         invocation = parse(flat, models=models, uploads=uploads, strict=strict)
         if seconds is not None:

@@ -12,7 +12,7 @@ from cosmos_handler.api.body import read_body
 from cosmos_handler.api.presence import while_there
 from cosmos_handler.api.render import headers
 from cosmos_handler.api.stream import HEARTBEAT, HEARTBEAT_SECONDS, event
-from cosmos_handler.api.understanding import understand
+from cosmos_handler.api.understanding import understand_picture
 from cosmos_handler.api.video_object import video_object
 from cosmos_handler.engine.engine import Engine
 from cosmos_handler.engine.job import Listener, State
@@ -34,9 +34,7 @@ def videos_router(engine: Engine, store: JobStore, *, max_body_bytes: int) -> AP
     @router.post("")
     async def create(request: Request) -> Response:
         body = await read_body(request, max_body_bytes)
-        invocation = understand(engine, body.one, body.uploads, strict=body.strict)
-        if invocation.task == "reasoner":
-            raise InvalidField("model", f"{invocation.model.name} answers in words", allowed="/v1/chat/completions")
+        invocation = understand_picture(engine, body.one, body.uploads, strict=body.strict)
         media_type = choose(request.headers.get("accept"), (JSON, NPZ))
         async with while_there(request):  # whoever leaves before he has the id could never fetch it
             kept = await store.create(invocation, encoding_for(invocation, media_type))

@@ -145,6 +145,16 @@ class Engine:
         """Stop a job: at once when it waits, at its next step when it runs. Harmless when it has ended."""
         await self._pool.cancel(job)
 
+    @property
+    def num_groups(self) -> int:
+        """How many jobs can run at the same time."""
+        return len(self._pool.groups)
+
+    def refuse_when_full(self) -> None:
+        """Raise Unavailable where a job sent now would find no place."""
+        self._refuse_when_stopping()
+        self._backlog.acquire().close()
+
     def queue_position(self, job: Job) -> int | None:
         """1 for the job that is next; None for one that does not wait."""
         return self._backlog.position(job)
