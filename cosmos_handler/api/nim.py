@@ -60,7 +60,7 @@ def nim_answer(job: Job, done: Done) -> dict[str, Any]:
     return {
         name: base64.b64encode(Path(output.path).read_bytes()).decode("ascii"),
         "seed": done.report.seed,
-        "upsampled_prompt": None,  # the prompt is taken as it is
+        "upsampled_prompt": done.report.upsampled_prompt,
         "cosmos": facts(job, done),
     }
 

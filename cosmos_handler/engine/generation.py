@@ -87,7 +87,9 @@ def _size(
     for side, length, most in (("height", height, limits.max_height), ("width", width, limits.max_width)):
         if length % step or not step <= length <= most:
             raise InvalidField(
-                name or side, f"has a {side} of {length}", allowed=f"multiples of {step}, {step} to {most}"
+                name or invocation.written(side),
+                f"has a {side} of {length}",
+                allowed=f"multiples of {step}, {step} to {most}",
             )
     return height, width
 

@@ -70,7 +70,7 @@ def _size(invocation: Invocation, request: OmniRequest, limits: GenerationLimits
         for other in ("resolution", "aspect_ratio"):
             if getattr(request, other) is not None:
                 raise InvalidField("height", f"cannot be given together with {invocation.written(other)}")
-        return _inside(Size(request.height, request.width), limits, None)
+        return _inside(Size(request.height, request.width), limits, invocation, None)
     tier = given(request.resolution, defaults.resolution)
     if "," not in tier:
         if tier not in defaults.sizes:
@@ -79,15 +79,15 @@ def _size(invocation: Invocation, request: OmniRequest, limits: GenerationLimits
     if request.aspect_ratio is not None:
         raise InvalidField("aspect_ratio", f"goes with a tier, and {name} is a size in pixels already")
     height, width = (int(side) for side in tier.split(","))
-    return _inside(Size(height, width), limits, name)
+    return _inside(Size(height, width), limits, invocation, name)
 
 
-def _inside(size: Size, limits: GenerationLimits, name: str | None) -> Size:
+def _inside(size: Size, limits: GenerationLimits, invocation: Invocation, name: str | None) -> Size:
     step = limits.size_multiple
     for side, length, most in (("height", size.height, limits.max_height), ("width", size.width, limits.max_width)):
         if length % step or not step <= length <= most:
             allowed = f"multiples of {step}, {step} to {most}"
-            raise InvalidField(name or side, f"has a {side} of {length}", allowed=allowed)
+            raise InvalidField(name or invocation.written(side), f"has a {side} of {length}", allowed=allowed)
     return size
 
 

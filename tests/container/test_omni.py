@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import numpy as np
+import openai
 import pytest
 from PIL import Image
 
@@ -289,3 +290,25 @@ def test_a_video_cannot_come_as_a_picture(server: Server) -> None:
     response = server.invoke({"prompt": PROMPT, **SMALL, "model_mode": "text2video"}, accept="image/png")
     assert response.status_code == 406
     assert server.invoke({"prompt": PROMPT, "model_mode": "text2image"}, accept="video/mp4").status_code == 406
+
+
+def test_an_image_by_openais_client(server: Server) -> None:
+    small = {"num_steps": 2, "seed": 7}
+    with openai.OpenAI(base_url=f"{server.client.base_url}/v1", api_key="none", max_retries=0) as client:
+        made = client.images.generate(
+            prompt=PROMPT,
+            n=1,
+            size="96x64",
+            response_format="b64_json",
+            extra_body=small,  # type: ignore[call-overload]
+        )
+        data = base64.b64decode(made.data[0].b64_json)
+        assert Image.open(io.BytesIO(data)).size == (96, 64)
+        with pytest.raises(openai.BadRequestError, match="n: is '2'"):
+            client.images.generate(prompt=PROMPT, n=2)
+        with pytest.raises(openai.BadRequestError, match="makes a video"):
+            client.images.generate(prompt=PROMPT, extra_body={"model_mode": "text2video"})
+    same = server.invoke({"prompt": PROMPT, "n": 1, "size": "96x64", **small}).json()
+    assert base64.b64decode(same["data"][0]["b64_json"])[:8] == data[:8]
+    infer = {"prompt": PROMPT, "model_mode": "text2image", "resolution": "64,96", **small}
+    assert server.client.post("/v1/infer", json=infer).json()["b64_image"]

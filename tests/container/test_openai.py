@@ -118,3 +118,9 @@ def test_pages_of_videos(client: openai.OpenAI) -> None:
 def test_a_reasoner_makes_no_videos(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="answers in words"):
         client.videos.create(prompt="what is this?", model="reason2")
+
+
+def test_an_image_where_no_model_makes_one(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="no model here can do text2image") as refused:
+        client.images.generate(prompt="a robot")
+    assert "predict2.5: text2world, image2world, video2world" in str(refused.value)
