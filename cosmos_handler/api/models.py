@@ -1,11 +1,13 @@
 """`/v1/models`: what is loaded, in OpenAI's list."""
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.artifacts.task_defaults import task_defaults
 from cosmos_handler.engine.engine import Engine
 from cosmos_handler.errors import UnknownModel
 
@@ -30,7 +32,11 @@ def models_router(engine: Engine) -> APIRouter:
 
 
 def model_object(checkpoint: Checkpoint) -> dict[str, Any]:
-    """One model: OpenAI's fields, then ours. `created` is 0: a folder does not say when a model was made."""
+    """One model: OpenAI's fields, then ours. `created` is 0: a folder does not say when a model was made.
+
+    defaults: task → what a request means where it says nothing. limits: the largest video, None for a reasoner.
+    """
+    limits = checkpoint.generation
     shown = {
         "id": checkpoint.name,
         "object": "model",
@@ -42,5 +48,7 @@ def model_object(checkpoint: Checkpoint) -> dict[str, Any]:
         "revision": checkpoint.revision,
         "size_bytes": sum(part.size_bytes for part in checkpoint.parts),
         "context_tokens": checkpoint.context_tokens,
+        "limits": asdict(limits) if limits else None,
+        "defaults": task_defaults(checkpoint.family, checkpoint.tasks),
     }
     return shown | {"controls": list(checkpoint.controls)} if checkpoint.controls else shown

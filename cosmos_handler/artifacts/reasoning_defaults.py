@@ -32,8 +32,10 @@ REASONING: Mapping[Family, tuple[ReasoningDefaults, ReasoningDefaults]] = {
     "reason1": (_REASON1, _REASON1),
     "reason2": (_REASON2, _REASON2),
     "cosmos3": (
-        ReasoningDefaults(temperature=0.7, top_p=0.8, top_k=20, repetition_penalty=1.0, presence_penalty=1.5),
-        ReasoningDefaults(temperature=0.6, top_p=0.95, top_k=20, repetition_penalty=1.0),
+        ReasoningDefaults(
+            temperature=0.7, top_p=0.8, top_k=20, repetition_penalty=1.0, presence_penalty=1.5, max_tokens=1024
+        ),
+        ReasoningDefaults(temperature=0.6, top_p=0.95, top_k=20, repetition_penalty=1.0, max_tokens=1024),
     ),
 }
 

@@ -37,6 +37,11 @@ def test_the_list_of_models(client: openai.OpenAI) -> None:
     listed = {model.id: model.to_dict() for model in client.models.list()}
     assert {"predict2.5", "reason2"} <= listed.keys()
     assert listed["reason2"]["tasks"] == ["reasoner"]
+    predict = listed["predict2.5"]
+    assert predict["defaults"]["image2world"]["num_frames"] == 77
+    assert predict["limits"]["temporal_factor"] == 4
+    assert listed["reason2"]["defaults"]["reasoner"]["plain"]["max_tokens"] == 4096
+    assert listed["reason2"]["limits"] is None
     assert client.models.retrieve("predict2.5").id == "predict2.5"
     with pytest.raises(openai.BadRequestError, match="there is no model"):
         client.models.retrieve("gpt")

@@ -1,0 +1,40 @@
+"""The models that NVIDIA publishes and this package serves, with what is published about the memory they need."""
+
+from dataclasses import dataclass
+
+from cosmos_handler.artifacts.checkpoint import Family
+
+
+@dataclass(frozen=True)
+class Published:
+    """One repository on the hub.
+
+    smallest_card_gigabytes: the smallest memory of a card sold today that holds the peak with every part resident.
+    figure: where that comes from, in words for a reader.
+    """
+
+    hub_id: str
+    family: Family
+    tasks: tuple[str, ...]
+    smallest_card_gigabytes: int
+    figure: str
+
+
+_PREDICT = ("text2world", "image2world", "video2world")
+_OMNI = ("text2image", "text2video", "image2video", "video2video", "reasoner")
+_TRANSFER = ("transfer",)
+_REASON = ("reasoner",)
+
+PUBLISHED: tuple[Published, ...] = (
+    Published("nvidia/Cosmos-Predict2.5-2B", "predict2.5", _PREDICT, 40, "32.6 GB published, and 32 GB cards run out"),
+    Published("nvidia/Cosmos-Predict2.5-14B", "predict2.5", _PREDICT, 80, "none published; Predict2-14B took 56.4 GB"),
+    Published("nvidia/Cosmos-Transfer2.5-2B", "transfer2.5", _TRANSFER, 80, "65.4 GB published"),
+    Published("nvidia/Cosmos3-Nano", "cosmos3", _OMNI, 48, "32 GB published; its 16B weights alone are 32 GB in bf16"),
+    Published("nvidia/Cosmos3-Super", "cosmos3", _OMNI, 141, "128 GB published"),
+    Published("nvidia/Cosmos3-Nano-Reasoner", "cosmos3", _REASON, 24, "none published; 8B weights are 16 GB in bf16"),
+    Published("nvidia/Cosmos3-Super-Reasoner", "cosmos3", _REASON, 80, "none published; 32B weights are 64 GB in bf16"),
+    Published("nvidia/Cosmos-Reason1-7B", "reason1", _REASON, 24, "24 GB published"),
+    Published("nvidia/Cosmos-Reason2-2B", "reason2", _REASON, 24, "24 GB published"),
+    Published("nvidia/Cosmos-Reason2-8B", "reason2", _REASON, 32, "32 GB published"),
+    Published("nvidia/Cosmos-Reason2-32B", "reason2", _REASON, 80, "none published; 32B weights are 66 GB in bf16"),
+)
