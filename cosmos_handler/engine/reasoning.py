@@ -1,6 +1,7 @@
 """From a question or a conversation to its task, with the media decoded."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
@@ -10,7 +11,7 @@ from cosmos_handler.engine.answer_format import json_schema
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.instructions import asked_to_think
 from cosmos_handler.engine.looking import Look, look
-from cosmos_handler.errors import InvalidField
+from cosmos_handler.errors import InvalidField, TooLarge
 from cosmos_handler.messages.tasks import Answer, Piece, Turn
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.reasoning import Asking, ChatMessage, ChatRequest, ImagePiece, ReasoningRequest, TextPiece
@@ -18,6 +19,25 @@ from cosmos_handler.schemas.reasoning import Asking, ChatMessage, ChatRequest, I
 _MAX_CHAT_CHARACTERS = 1_000_000  # about four for each token of the longest context
 # The reasoner's own words for itself when the caller has none; its task prompts go to the user's turn.
 _DEFAULT_SYSTEM_PROMPT = "You are a helpful assistant."
+
+
+@dataclass
+class _Gallery:
+    """What one conversation shows: decoded as the request wants it, and bounded together."""
+
+    inbox: Inbox
+    looking: Look
+    held_bytes: int = 0
+
+    async def bring(self, reference: str, name: str, *, field: str) -> Piece:
+        """One medium, of the kind that the name says. Raises RequestError."""
+        medium = await self.inbox.bring(reference, self.looking.wanted(name), field=field)
+        self.held_bytes += medium.num_frames * medium.height * medium.width * 3
+        most = self.inbox.limits.max_decoded_bytes
+        if self.held_bytes > most:
+            problem = f"makes {self.held_bytes} bytes of frames with the media before it, more than the {most} allowed"
+            raise TooLarge(problem, field=field)
+        return Piece(media=medium, field=field)
 
 
 async def reasoning_task(
@@ -34,7 +54,7 @@ async def reasoning_task(
         )
     drawing = _drawing(request, defaults)
     schema = await json_schema(invocation, request)
-    turns = await _turns(invocation, request, looking, inbox)
+    turns = await _turns(invocation, request, _Gallery(inbox, looking))
     _refuse_idle(invocation, request, turns)
     return Answer(
         turns=tuple(asked_to_think(turns, checkpoint.family) if request.reasoning else turns),
@@ -49,17 +69,15 @@ async def reasoning_task(
     )
 
 
-async def _turns(
-    invocation: Invocation, request: ReasoningRequest | ChatRequest, looking: Look, inbox: Inbox
-) -> list[Turn]:
+async def _turns(invocation: Invocation, request: ReasoningRequest | ChatRequest, gallery: _Gallery) -> list[Turn]:
     if isinstance(request, ReasoningRequest):
-        return [_system(request.system_prompt), await _question(invocation, request, looking, inbox)]
+        return [_system(request.system_prompt), await _question(invocation, request, gallery)]
     if request.messages[-1].role != "user":
         raise InvalidField(f"messages.{len(request.messages) - 1}.role", "is not the user's", allowed="user at the end")
     _refuse_long(request.messages)
     turns = [] if request.messages[0].role == "system" else [_system(None)]
     for number, message in enumerate(request.messages):
-        turns.append(await _turn(message, f"messages.{number}.content", looking, inbox))
+        turns.append(await _turn(message, f"messages.{number}.content", gallery))
     return turns
 
 
@@ -78,17 +96,15 @@ def _num_characters(message: ChatMessage) -> int:
     return sum(len(piece.text) for piece in message.content if isinstance(piece, TextPiece))
 
 
-async def _question(invocation: Invocation, request: ReasoningRequest, looking: Look, inbox: Inbox) -> Turn:
+async def _question(invocation: Invocation, request: ReasoningRequest, gallery: _Gallery) -> Turn:
     pieces = []
     name = next((name for name in ("image", "video", "input_path") if getattr(request, name) is not None), None)
     if name is not None:
-        written = invocation.written(name)
-        media = await inbox.bring(getattr(request, name), looking.wanted(name), field=written)
-        pieces.append(Piece(media=media, field=written))
+        pieces.append(await gallery.bring(getattr(request, name), name, field=invocation.written(name)))
     return Turn(role="user", pieces=(*pieces, Piece(text=request.prompt)))
 
 
-async def _turn(message: ChatMessage, field: str, looking: Look, inbox: Inbox) -> Turn:
+async def _turn(message: ChatMessage, field: str, gallery: _Gallery) -> Turn:
     if isinstance(message.content, str):
         return Turn(role=message.role, pieces=(Piece(text=message.content, field=field),))
     pieces = []
@@ -102,7 +118,7 @@ async def _turn(message: ChatMessage, field: str, looking: Look, inbox: Inbox) -
             kind, url = (
                 ("image", piece.image_url.url) if isinstance(piece, ImagePiece) else ("video", piece.video_url.url)
             )
-            pieces.append(Piece(media=await inbox.bring(url, looking.wanted(kind), field=name), field=name))
+            pieces.append(await gallery.bring(url, kind, field=name))
     # Cosmos reasoners are trained with the media before the words.
     pieces.sort(key=lambda piece: piece.media is None)
     return Turn(role=message.role, pieces=tuple(pieces))

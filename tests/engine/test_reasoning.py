@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,14 @@ from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.instructions import asked_to_think
 from cosmos_handler.engine.looking import look
 from cosmos_handler.engine.reasoning import reasoning_task
-from cosmos_handler.errors import InvalidField
+from cosmos_handler.errors import InvalidField, TooLarge
+from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.messages.tasks import Answer, Piece, Turn, Vision
 from cosmos_handler.schemas.invocation import Invocation, parse
 from cosmos_handler.schemas.reasoning import ChatRequest, ReasoningRequest
 from cosmos_handler.schemas.served import Served
+from tests.conftest import data_url
+from tests.container.media import png
 from tests.fakes import REASON
 
 NO_INBOX: Any = None  # there is no medium in these requests
@@ -129,3 +133,17 @@ def test_the_fields_of_a_chat_mean_what_they_mean_for_vllm_and_the_nim() -> None
     assert seen("reason2", messages=messages, media_io_kwargs={"video": {"num_frames": 16}}).frames.num_frames == 16
     vision = seen("reason2", messages=messages, mm_processor_kwargs={"size": {"longest_edge": 5000}}).vision
     assert vision == Vision(longest_edge=5000)
+
+
+def test_what_a_conversation_shows_is_bounded_together(tmp_path: Path) -> None:
+    picture = {"type": "image_url", "image_url": {"url": data_url(png(48, 80), "image/png")}}  # 11520 bytes
+    asked = invocation("reason2", messages=[{"role": "user", "content": [picture, picture]}])
+    assert isinstance(asked.request, ChatRequest)
+
+    async def build(most: int) -> Answer:
+        inbox = Inbox(tmp_path, {}, MediaLimits(max_decoded_bytes=most), asyncio.Semaphore(1))
+        return await reasoning_task(asked, asked.request, REASON, inbox)
+
+    assert len(asyncio.run(build(23_040)).turns[-1].pieces) == 2
+    with pytest.raises(TooLarge, match="makes 23040 bytes of frames with the media before it"):
+        asyncio.run(build(23_039))

@@ -101,6 +101,30 @@ def test_a_prompt_for_which_there_is_no_memory_is_refused_before_anything_is_mad
         converse.converse(model, processor, question("word " * 40), context, context_tokens=262_144)
 
 
+@pytest.mark.parametrize("name", ["reason1", "reason2"])
+@pytest.mark.parametrize("vision", [Vision(), Vision(max_pixels=100 * 100), Vision(total_pixels=80 * 80 * 2)])
+def test_media_are_counted_before_they_are_read(folder: Path, tmp_path: Path, name: str, vision: Vision) -> None:
+    from transformers import AutoProcessor
+
+    from cosmos_handler.families.conversing.looking import num_tokens
+    from cosmos_handler.families.conversing.prompt import prepare
+    from cosmos_handler.families.conversing.room import Room
+
+    processor = AutoProcessor.from_pretrained(folder / name)
+    vision = vision.model_copy(update={"timestamps": name == "reason1"})
+    media = [medium(tmp_path / "a.npy", num_frames=5), medium(tmp_path / "b.npy", num_frames=1, fps=None, width=200)]
+    task = asked(*media, vision=vision)
+    counted = sum(num_tokens(processor, each, vision) for each in media)
+    ids = prepare(processor, task, Room(None, 1000)).inputs["input_ids"][0].tolist()
+    tokenizer = processor.tokenizer
+    pads = [tokenizer.convert_tokens_to_ids(token) for token in ("<|image_pad|>", "<|video_pad|>")]
+    assert sum(ids.count(pad) for pad in pads) == counted
+    for each in media:
+        Path(each.path).unlink()  # so that reading them would fail
+    with pytest.raises(InvalidField, match=rf"makes {counted} tokens with the media before it \(the memory"):
+        prepare(processor, task, Room(None, counted))
+
+
 # ── sampling ──
 
 

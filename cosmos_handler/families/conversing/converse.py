@@ -36,8 +36,8 @@ def converse(
     with context.stage("prepare"):
         if task.grounding is not None:
             shown_size(task)
-        prompt = prepare(processor, task)
         room = measure(model, model_tokens=context_tokens, free_bytes=spare_bytes(context.parts.device.type))
+        prompt = prepare(processor, task, room)
         max_tokens = longest_answer(task, prompt.num_tokens, room)
     with context.stage("generate", parts, num_steps=max_tokens):
         return _generate(model, processor.tokenizer, task, context, prompt, max_tokens)

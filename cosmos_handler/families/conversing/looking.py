@@ -30,7 +30,6 @@ def as_seen(processor: Any, medium: MediaFile, vision: Vision) -> torch.Tensor:
     processor's rule has no answer."""
     own = processor.image_processor if medium.kind == "image" else processor.video_processor
     height, width = _size(own, medium, vision)
-    _refuse_huge(own, medium, vision, height * width * medium.num_frames)
     frames = torch.from_numpy(medium.frames().copy()).permute(0, 3, 1, 2)
     if (height, width) != (medium.height, medium.width):
         frames = TorchvisionBackend.resize(own, frames, SizeDict(height=height, width=width), resample=own.resample)
@@ -39,6 +38,17 @@ def as_seen(processor: Any, medium: MediaFile, vision: Vision) -> torch.Tensor:
             raise InvalidField("timestamps", "cannot be shown to this model, whose patches do not fit below a frame")
         frames = with_timestamps(frames, [index / medium.source_fps for index in medium.indices])
     return frames
+
+
+def num_tokens(processor: Any, medium: MediaFile, vision: Vision) -> int:
+    """How many tokens a medium will be, reckoned before any of its pixels is touched. Raises as as_seen does."""
+    own = processor.image_processor if medium.kind == "image" else processor.video_processor
+    height, width = _size(own, medium, vision)
+    _refuse_huge(own, medium, vision, height * width * medium.num_frames)
+    if vision.timestamps and medium.kind == "video":
+        height += STRIP_PIXELS
+    merged_frames = -(-medium.num_frames // own.temporal_patch_size)
+    return int(merged_frames * (height // _factor(own)) * (width // _factor(own)))
 
 
 def _refuse_huge(own: Any, medium: MediaFile, vision: Vision, num_pixels: int) -> None:

@@ -8,7 +8,8 @@ from PIL import Image
 from transformers.video_utils import VideoMetadata
 
 from cosmos_handler.errors import InvalidField, MediaError
-from cosmos_handler.families.conversing.looking import as_seen, has_budget
+from cosmos_handler.families.conversing.looking import as_seen, has_budget, num_tokens
+from cosmos_handler.families.conversing.room import Room
 from cosmos_handler.media.clip import MediaFile
 from cosmos_handler.messages.tasks import Answer, Piece, Vision
 
@@ -31,14 +32,15 @@ class Prompt:
         return self.text.rstrip().endswith("<think>")
 
 
-def prepare(processor: Any, task: Answer) -> Prompt:
-    """The prompt of a conversation. Raises InvalidField and MediaError."""
+def prepare(processor: Any, task: Answer, room: Room) -> Prompt:
+    """The prompt of a conversation. Raises InvalidField and MediaError; for want of room before any pixel is read."""
     pieces = [piece for turn in task.turns for piece in turn.pieces]
     _refuse_control_tokens(processor.tokenizer, pieces)
     conversation = [{"role": turn.role, "content": [_content(piece) for piece in turn.pieces]} for turn in task.turns]
     text = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
     media = [(piece.field, piece.media) for piece in pieces if piece.media is not None]
     try:
+        _refuse_crowd([(field, num_tokens(processor, medium, task.vision)) for field, medium in media], room)
         options = _media_options(processor, [each for _, each in media], task.vision)
         return Prompt(text, processor(text=[text], return_tensors="pt", **options))
     except ValueError as error:  # the processor's own limits: aspect ratio, fewest frames
@@ -54,6 +56,16 @@ def _refuse_control_tokens(tokenizer: Any, pieces: list[Piece]) -> None:
         for token in control_tokens:
             if piece.text is not None and token in piece.text:
                 raise InvalidField(piece.field, f"contains the model's control token {token}")
+
+
+def _refuse_crowd(tokens: list[tuple[str, int]], room: Room) -> None:
+    """Refuse media that are more than can be held, at the first one that does not fit any more."""
+    total = 0
+    for field, num in tokens:
+        total += num
+        if total >= room.tokens:
+            problem = f"makes {total} tokens with the media before it ({room})"
+            raise InvalidField(field, problem, allowed=f"fewer than {room.tokens}")
 
 
 def _content(piece: Piece) -> dict[str, str]:
