@@ -1,0 +1,135 @@
+"""The reasoner inside Cosmos 3 over HTTP, held against transformers' own model loaded from the same folder."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.conftest import CPU_THREADS, Server, data_url, running_server, sample
+from tests.container.media import clip, frames_of_mp4, png
+
+pytestmark = pytest.mark.model
+
+# NVIDIA's sample_args.json for the reasoner.
+GREEDY = {"model_mode": "reasoner", "do_sample": False, "presence_penalty": 0.0, "max_new_tokens": 12}
+QUESTION = "What moves in this video?"
+
+
+@pytest.fixture
+def server(omni_server: Server) -> Server:
+    return omni_server
+
+
+@pytest.fixture(scope="module")
+def direct(omni_folder: Path) -> Any:
+    """A function that asks transformers itself."""
+    import torch
+    from transformers import AutoProcessor, Cosmos3OmniForConditionalGeneration
+
+    torch.set_num_threads(CPU_THREADS)
+    processor = AutoProcessor.from_pretrained(omni_folder)
+    model = Cosmos3OmniForConditionalGeneration.from_pretrained(omni_folder, dtype=torch.bfloat16)
+
+    def ask(*content: str, **media: Any) -> str:
+        pieces = [{"type": kind} for kind in content[:-1]] + [{"type": "text", "text": content[-1]}]
+        conversation = [
+            {"role": "system", "content": [{"type": "text", "text": "You are a helpful assistant."}]},
+            {"role": "user", "content": pieces},
+        ]
+        text = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+        inputs = processor(text=[text], return_tensors="pt", **media)
+        made = model.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+        decoded: str = processor.tokenizer.decode(made, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return decoded
+
+    return ask
+
+
+def told(server: Server, **body: Any) -> str:
+    response = server.invoke({**GREEDY, **body})
+    assert response.status_code == 200, response.text
+    text: str = response.json()["text"]
+    return text
+
+
+def video_arguments(data: bytes) -> dict[str, Any]:
+    """The whole clip, which the library then samples itself."""
+    from transformers.video_utils import VideoMetadata
+
+    frames, fps, _, _ = frames_of_mp4(data)
+    metadata = VideoMetadata(total_num_frames=len(frames), fps=fps, height=frames.shape[1], width=frames.shape[2])
+    return {"videos": [frames.transpose(0, 3, 1, 2)], "video_metadata": [metadata], "do_sample_frames": True, "fps": 4}
+
+
+def test_nvidias_samples_equal_generate(server: Server, direct: Any) -> None:
+    picture = sample("cosmos3/prompts/humanoid_robot.jpg")
+    film = sample("reason/sample.mp4").read_bytes()
+    media = {
+        "reasoner": (None, (), {}),
+        "reasoner_image": (picture.read_bytes(), ("image",), {"images": [Image.open(picture)]}),
+        "reasoner_video": (film, ("video",), video_arguments(film)),
+    }
+    texts = []
+    for name, (data, kinds, arguments) in media.items():
+        body = json.loads(sample(f"cosmos3/omni_inputs/{name}.json").read_text())
+        files: dict[str, Any] = {"request": (None, json.dumps({**body, **GREEDY}).encode(), "application/json")}
+        if data is not None:  # the address inside the file is carried as a part of the same name
+            files[body["vision_path"]] = ("medium", data, "application/octet-stream")
+        response = server.client.post("/invocations", files=files)
+        assert response.status_code == 200, response.text
+        texts.append(response.json()["text"])
+        assert texts[-1] == direct(*kinds, body["prompt"], **arguments)
+    assert len(set(texts)) == 3
+
+
+def test_greedy_text_equals_generate(server: Server, direct: Any, tmp_path: Path) -> None:
+    assert told(server, prompt="Say something.") == direct("Say something.")
+    (tmp_path / "picture.png").write_bytes(picture := png(96, 128))
+    expected = direct("image", "What is this?", images=[Image.open(tmp_path / "picture.png")])
+    assert told(server, prompt="What is this?", vision_path=data_url(picture, "image/png")) == expected
+    data = clip(tmp_path / "clip.mp4", num_frames=24)
+    expected = direct("video", QUESTION, **video_arguments(data))
+    assert told(server, prompt=QUESTION, video=data_url(data, "video/mp4")) == expected
+
+
+def test_a_video_made_in_between_changes_nothing(server: Server) -> None:
+    """Both halves read the same tensors, and neither writes to them."""
+    before = told(server, prompt="Say something.")
+    made = {"prompt": "a robot", "resolution": "64,96", "num_frames": 5, "num_steps": 2, "model_mode": "text2video"}
+    frames = server.invoke(made, accept="application/x-npz").content
+    assert told(server, prompt="Say something.") == before
+    assert server.invoke(made, accept="application/x-npz").content == frames
+
+
+def test_openais_chat_reaches_it(server: Server) -> None:
+    body = {"messages": [{"role": "user", "content": "Say something."}], "temperature": 0, "max_tokens": 12}
+    chat = server.invoke({**body, "presence_penalty": 0}).json()
+    assert chat["choices"][0]["message"]["content"] == told(server, prompt="Say something.")
+
+
+def test_the_weights_are_counted_once(server: Server, omni_folder: Path) -> None:
+    answer = server.invoke({**GREEDY, "prompt": "Say something."}).json()
+    assert set(answer["plan"]) == {"transformer", "tokenizer", "vision_encoder"}
+    (model,) = server.client.get("/v1/models").json()["data"]
+    files = sum(path.stat().st_size for path in omni_folder.rglob("*.safetensors"))
+    assert 0.9 * files < model["size_bytes"] < files
+
+
+def test_a_reasoner_of_its_own_says_the_same(omni_folder: Path, direct: Any, tmp_path: Path) -> None:
+    import torch
+    from transformers import Cosmos3OmniForConditionalGeneration
+
+    folder = tmp_path / "reasoner"
+    model = Cosmos3OmniForConditionalGeneration.from_pretrained(omni_folder, dtype=torch.bfloat16)
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "chat_template.jinja",
+                 "preprocessor_config.json", "video_preprocessor_config.json"):  # fmt: skip
+        shutil.copy(omni_folder / name, folder / name)
+    with running_server(folder, tmp_path) as server:
+        server.wait_until_ready()
+        assert told(server, prompt="Say something.") == direct("Say something.")
+        error = server.invoke({"prompt": "a robot", "model_mode": "text2video"}).json()["error"]
+        assert (error["field"], error["allowed"]) == ("model_mode", "reasoner: reasoner")
