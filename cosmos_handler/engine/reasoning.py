@@ -148,9 +148,11 @@ def _drawing(request: ReasoningRequest | ChatRequest, defaults: ReasoningDefault
         ways = (request.temperature, request.top_p, request.top_k, defaults.temperature)
         # Naming a way to draw asks for drawing; where nobody names one the checkpoint decides.
         do_sample = False if greedy else True if any(way is not None for way in ways) else None
+    # NVIDIA's penalty goes with its way to draw: the likeliest words are wanted as they are.
+    presence_penalty = 0.0 if do_sample is False else defaults.presence_penalty
     penalties = {
         "repetition_penalty": given(request.repetition_penalty, defaults.repetition_penalty),
-        "presence_penalty": given(request.presence_penalty, defaults.presence_penalty),
+        "presence_penalty": given(request.presence_penalty, presence_penalty),
     }
     if do_sample is False:
         return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, **penalties}

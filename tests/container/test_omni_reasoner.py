@@ -13,8 +13,7 @@ from tests.container.media import clip, frames_of_mp4, png
 
 pytestmark = pytest.mark.model
 
-# NVIDIA's sample_args.json for the reasoner.
-GREEDY = {"model_mode": "reasoner", "do_sample": False, "presence_penalty": 0.0, "max_new_tokens": 12}
+GREEDY = {"model_mode": "reasoner", "do_sample": False, "max_new_tokens": 12}
 QUESTION = "What moves in this video?"
 
 
@@ -106,8 +105,16 @@ def test_a_video_made_in_between_changes_nothing(server: Server) -> None:
 
 def test_openais_chat_reaches_it(server: Server) -> None:
     body = {"messages": [{"role": "user", "content": "Say something."}], "temperature": 0, "max_tokens": 12}
-    chat = server.invoke({**body, "presence_penalty": 0}).json()
+    chat = server.invoke(body).json()
     assert chat["choices"][0]["message"]["content"] == told(server, prompt="Say something.")
+
+
+def test_nvidias_defaults_may_be_said(server: Server) -> None:
+    """A file with every field of sample_args.json means what a few of them mean."""
+    said = {**json.loads(sample("cosmos3/defaults/reasoner.json").read_text()), "max_new_tokens": 12}
+    response = server.invoke({**said, "prompt": "Say something."})
+    assert response.status_code == 200, response.text
+    assert response.json()["text"] == told(server, prompt="Say something.")
 
 
 def test_the_weights_are_counted_once(server: Server, omni_folder: Path) -> None:
