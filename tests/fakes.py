@@ -27,6 +27,21 @@ PREDICT = Checkpoint(
     generation=GenerationLimits(max_frames=509, max_height=1920, max_width=1920, temporal_factor=4, size_multiple=16),
     context_tokens=None,
 )
+COSMOS3 = Checkpoint(
+    name="omni",
+    aliases=(),
+    path="/nowhere/omni",
+    family="cosmos3",
+    tasks=("text2image", "text2video", "image2video", "video2video", "reasoner"),
+    revision="files-89abcdef0123",
+    parts=(
+        Part("transformer", "transformer", ("transformer/model.safetensors",), 1000, "bfloat16"),
+        Part("tokenizer", "vae", ("vae/model.safetensors",), 100, "bfloat16"),
+        Part("vision_encoder", "vision_encoder", ("vision_encoder/model.safetensors",), 100, "bfloat16"),
+    ),
+    generation=GenerationLimits(max_frames=400, max_height=1360, max_width=1360, temporal_factor=4, size_multiple=16),
+    context_tokens=262_144,
+)
 TRANSFER = Checkpoint(
     name="transfer",
     aliases=(),

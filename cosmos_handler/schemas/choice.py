@@ -22,6 +22,12 @@ _BY_MEDIUM: Mapping[str, tuple[str, ...]] = {
     "video": ("video2world", "video2video"),
 }
 
+# What a reference says of itself: the type of a data: URL, or the ending of a name, which is what NVIDIA goes by.
+_KINDS: tuple[tuple[Literal["image", "video"], tuple[str, ...], tuple[str, ...]], ...] = (
+    ("image", ("data:image/",), (".png", ".jpg", ".jpeg", ".webp")),
+    ("video", ("data:video/",), (".mp4",)),
+)
+
 Purpose = Literal["generation", "reasoning"]
 
 
@@ -93,13 +99,30 @@ def _tasks(
         return ("reasoner",), "reasoner"
     if all(model.tasks == ("transfer",) for model in models):
         return ("transfer",), "transfer"
-    medium = "image" if body.get("image") is not None else "video" if body.get("video") is not None else "nothing"
-    if medium == "nothing":
-        for name in sorted(media_names & body.keys()):
-            if body[name] is not None:
-                raise InvalidField("inference_type", f"is needed with {name}", allowed=_tasks_of(models))
+    medium = _medium(body, models, media_names)
     tasks = _BY_MEDIUM[medium]
+    if medium == "nothing" and 1 in (body.get("num_frames"), body.get("num_output_frames")):
+        tasks = ("text2image", *tasks)  # as NVIDIA's framework takes a single frame, where a model makes pictures
     return tasks, tasks[0]
+
+
+def _medium(
+    body: Mapping[str, Any], models: Sequence[Served], media_names: Set[str]
+) -> Literal["nothing", "image", "video"]:
+    if body.get("image") is not None:
+        return "image"
+    if body.get("video") is not None:
+        return "video"
+    for name in sorted(media_names & body.keys()):
+        reference = body[name]
+        if reference is None:
+            continue
+        text = reference if isinstance(reference, str) else ""
+        for kind, types, endings in _KINDS:
+            if text.startswith(types) or text[-10:].lower().endswith(endings):
+                return kind
+        raise InvalidField("inference_type", f"is needed with {name}", allowed=_tasks_of(models))
+    return "nothing"
 
 
 def _purpose(
