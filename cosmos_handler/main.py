@@ -154,6 +154,7 @@ def _engine_options(settings: Settings) -> EngineOptions:
         hub_revision=settings.hub_revision,
         token=settings.hub_token,
         offline=settings.hub_offline,
+        checkpoint=settings.checkpoint,
     )
     limits = MediaLimits(
         max_source_bytes=settings.max_media_bytes,

@@ -22,8 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from cosmos_handler.artifacts.checkpoint import Checkpoint, Part  # noqa: E402 - of this checkout
+from cosmos_handler.artifacts.checkpoint import CONTROL_PART, Checkpoint, Part  # noqa: E402 - of this checkout
 from cosmos_handler.artifacts.elsewhere import Elsewhere  # noqa: E402
+from cosmos_handler.artifacts.transfer import BRANCHES  # noqa: E402
 from cosmos_handler.errors import CheckpointError  # noqa: E402
 
 if TYPE_CHECKING:
@@ -33,9 +34,13 @@ if TYPE_CHECKING:
 _FOLDERS = {
     "transformer": ("transformer", "CosmosTransformer3DModel"),
     "tokenizer": ("vae", "AutoencoderKLWan"),
+    **{
+        f"{CONTROL_PART}{control}": (f"controlnet/{branch}", "CosmosControlNetModel")
+        for control, branch in BRANCHES.items()
+    },
 }
+_PIPELINES = {"predict2.5": "Cosmos2_5_PredictBasePipeline", "transfer2.5": "Cosmos2_5_TransferPipeline"}
 _INDEX = {
-    "_class_name": "Cosmos2_5_PredictBasePipeline",
     "safety_checker": [None, None],  # the server brings its own guardrails
     "scheduler": ["diffusers", "UniPCMultistepScheduler"],
     "text_encoder": ["transformers", "Qwen2_5_VLForConditionalGeneration"],
@@ -95,7 +100,7 @@ def convert(checkpoint: Checkpoint, destination: Path, *, max_shard_bytes: int, 
                 _take(Path(checkpoint.path) / part.folder, staged / _FOLDERS.get(part.name, (part.name,))[0], link=link)
         _take_tokenizer(checkpoint.folder_of("tokenizer"), staged / "tokenizer")
         _take(checkpoint.folder_of("scheduler"), staged / "scheduler", link=False)
-        _write_json(staged / "model_index.json", _INDEX)
+        _write_json(staged / "model_index.json", {"_class_name": _PIPELINES[checkpoint.family], **_INDEX})
         if destination.exists():
             destination.rmdir()
         staged.rename(destination)

@@ -32,6 +32,7 @@ CHECKPOINTS = {
 # The same for those that NVIDIA publishes in a form of its own as well.
 NATIVE_CHECKPOINTS = {
     "predict2.5": "scripts.tiny.native_predict2_5",
+    "transfer2.5": "scripts.tiny.native_transfer2_5",
 }
 MARKER = ".make_tiny.json"  # tells a folder written here, and which of its files are ours
 
@@ -46,6 +47,7 @@ names:
 
 with --native:
   predict2.5   its main branch: base/post-trained/*_ema_bf16.pt and tokenizer.pth, and a text encoder beside them
+  transfer2.5  its main branch: general/edge (blur, depth, seg)/*_ema_bf16.pt; a VAE and a text encoder beside them
 
 examples:
   scripts/make_tiny.py all --out model_artifacts/tiny

@@ -132,6 +132,12 @@ def tiny_native(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_native_transfer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """transfer2.5 in NVIDIA's own form."""
+    return make_tiny("transfer2.5", tmp_path_factory.mktemp("native") / "transfer2.5", "--native")
+
+
+@pytest.fixture(scope="session")
 def shared_server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server with both checkpoints for the whole session."""
     with running_server(tiny_models, tmp_path_factory.mktemp("server")) as server:

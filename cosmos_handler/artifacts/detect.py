@@ -8,13 +8,17 @@ from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.elsewhere import Elsewhere
 from cosmos_handler.artifacts.inspection import Inspection
 from cosmos_handler.artifacts.known import SUPPORTED, recognise_deeply
-from cosmos_handler.artifacts.native.examine import examine_predict
+from cosmos_handler.artifacts.native.examine import examine_native
 from cosmos_handler.artifacts.revision import files_revision
 from cosmos_handler.errors import CheckpointError
 
 log = logging.getLogger(__name__)
 
 _NOWHERE = Elsewhere()
+_GENERATORS = {
+    "predict2.5": ("Cosmos Predict2.5", generator.TASKS, generator.FOLDERS),
+    "transfer2.5": ("Cosmos Transfer2.5", transfer.TASKS, transfer.FOLDERS),
+}
 
 
 def detect(
@@ -55,18 +59,16 @@ def _detect(
         raise CheckpointError(f"{folder} {recognised.reason}")
     look = Inspection(folder)
     generation, context_tokens, places = None, None, {}
-    if recognised.native is not None:
-        title, tasks, folders = "Cosmos Predict2.5", generator.TASKS, generator.FOLDERS
-        not_served = "".join(f", not {other}" for other in recognised.native.others)
-        log.info("%s is in NVIDIA's own form: reading %s%s", name, recognised.native.file, not_served)
-        found = examine_predict(look, recognised.native.file, elsewhere)
-        parts, generation, places = found.parts, found.generation, found.places
-    elif recognised.family == "predict2.5":
-        title, tasks, folders = "Cosmos Predict2.5", generator.TASKS, generator.FOLDERS
-        parts, generation = generator.examine(look)
-    elif recognised.family == "transfer2.5":
-        title, tasks, folders = "Cosmos Transfer2.5", transfer.TASKS, transfer.FOLDERS
-        parts, generation = transfer.examine(look, control=control)
+    if recognised.family in _GENERATORS:
+        title, tasks, folders = _GENERATORS[recognised.family]
+        if recognised.native is not None:
+            log.info("%s is in NVIDIA's own form: %s", name, recognised.native.told())
+            found = examine_native(look, recognised.native, elsewhere, control=control)
+            parts, generation, places = found.parts, found.generation, found.places
+        elif recognised.family == "transfer2.5":
+            parts, generation = transfer.examine(look, control=control)
+        else:
+            parts, generation = generator.examine(look)
     elif recognised.family == "cosmos3":
         whole = omni.examine(look)
         title, tasks, folders = omni.TITLE, whole.tasks, omni.FOLDERS

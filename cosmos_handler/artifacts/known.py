@@ -14,7 +14,7 @@ SUPPORTED = (
     "Cosmos Transfer2.5 in diffusers form (model_index.json naming Cosmos2_5_TransferPipeline), "
     "Cosmos 3 (model_index.json naming Cosmos3OmniPipeline; its reasoner alone: config.json with model_type "
     "cosmos3_omni) and Cosmos Reason1 and Reason2 in transformers form (config.json with model_type qwen2_5_vl or "
-    "qwen3_vl), all with safetensors weights, and Cosmos Predict2.5 in NVIDIA's own form (.pt)"
+    "qwen3_vl), all with safetensors weights, and Cosmos Predict2.5 and Transfer2.5 in NVIDIA's own form (.pt)"
 )
 
 PREDICT25_PIPELINE, TRANSFER25_PIPELINE = "Cosmos2_5_PredictBasePipeline", "Cosmos2_5_TransferPipeline"
@@ -141,8 +141,6 @@ def _native(folder: Path, files: list[str], chosen: str | None) -> Recognised:
     found = choose(folder, checkpoints, chosen=chosen) if checkpoints else _shown(files)
     if isinstance(found, str):
         return _unsupported(found)
-    if found.family != "predict2.5":
-        return _unsupported("Cosmos Transfer2.5 in NVIDIA's own form")
     return Recognised("supported", found.family, native=found)
 
 

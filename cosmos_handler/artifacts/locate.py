@@ -2,10 +2,14 @@
 
 import logging
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cosmos_handler.artifacts.assembled import assembled
+from cosmos_handler.artifacts.native.layout import VAE_FILE, pick
+from cosmos_handler.artifacts.repositories import REPOSITORIES, Repository
 from cosmos_handler.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -13,8 +17,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What a checkpoint of a served family consists of. NVIDIA's repositories hold each model several times over: their
-# own .pt files would double the download and are not read.
+# What a checkpoint of a served family consists of. NVIDIA's repositories hold each model several times over: of their
+# own .pt files only the one that is served is fetched, and only where there is nothing else.
 _WANTED = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model")
 
 
@@ -23,7 +27,8 @@ class ModelSource:
     """What the settings say about where the model is.
 
     hub_model_id: owner/name of a repository, or the absolute path of a folder; None: folder is used.
-    hub_revision: its branch, tag or commit; None: its main branch.
+    hub_revision: its branch, tag or commit; None: where REPOSITORIES says, else its main branch.
+    checkpoint: of several checkpoints in NVIDIA's own form, the file or folder to fetch.
     token: None: the one this machine is logged in with, if any.
     offline: only what the hub's cache on this machine already holds.
     cache_dir, endpoint: None: the library's own.
@@ -34,6 +39,7 @@ class ModelSource:
     hub_revision: str | None
     token: str | None = field(repr=False)
     offline: bool
+    checkpoint: str | None = None
     cache_dir: Path | None = None
     endpoint: str | None = None
 
@@ -63,19 +69,12 @@ def locate(source: ModelSource) -> Located:
     ):
         # Before the library puts it into a header: it would repeat the token in its complaint.
         raise CheckpointError("HF_TOKEN holds blanks or other characters that no token has: set it again")
-    snapshot = _download(source, source.hub_model_id)
-    # rglob follows no links to folders, and the hub's cache has none; its links to files are found.
-    if not any(snapshot.rglob("*.safetensors")):
-        raise CheckpointError(
-            f"{_shown(source)} holds no safetensors weights; NVIDIA's own .pt files are not read. The repositories of "
-            "Predict2.5 hold the form that is served under another revision: try HF_MODEL_REVISION="
-            "diffusers/base/post-trained"
-        )
     owner_and_name = source.hub_model_id
+    snapshot = _fetched(source, REPOSITORIES.get(owner_and_name))
     name = owner_and_name.rsplit("/", 1)[-1]
     return Located(
-        folder=snapshot,
-        revision=snapshot.name,
+        folder=snapshot.folder,
+        revision=snapshot.commit,
         name=name,
         aliases=(owner_and_name,) if owner_and_name != name else (),
     )
@@ -89,7 +88,57 @@ def _local(folder: Path, source: ModelSource) -> Located:
     return Located(folder=folder, revision=None, name=None)
 
 
-def _download(source: ModelSource, model_id: str) -> Path:
+@dataclass(frozen=True)
+class _Snapshot:
+    folder: Path
+    commit: str
+
+
+def _fetched(source: ModelSource, known: Repository | None) -> _Snapshot:
+    """The files of the model: its library form, else the one checkpoint in NVIDIA's own form that is served."""
+    # Who chooses a checkpoint by NVIDIA's layout means that layout, which is on the main branch.
+    if known is not None and source.hub_revision is None and source.checkpoint is None:
+        source = replace(source, hub_revision=known.revision)
+    snapshot = _download(source, _WANTED)
+    commit = snapshot.name
+    if known is not None and known.folders and source.hub_revision == known.revision:
+        others = {
+            place: _download(replace(source, hub_revision=revision), _WANTED)
+            for place, revision in known.folders.items()
+        }
+        return _Snapshot(assembled(snapshot, others), commit)
+    # rglob follows no links to folders, and the hub's cache has none; its links to files are found.
+    if source.checkpoint is not None or not any(snapshot.rglob("*.safetensors")):
+        snapshot = _download(replace(source, hub_revision=commit), (*_WANTED, *_native(source, snapshot)))
+    return _Snapshot(snapshot, commit)
+
+
+def _native(source: ModelSource, snapshot: Path) -> list[str]:
+    """The files of the one checkpoint to fetch in NVIDIA's own form."""
+    names = _listed(source, snapshot)
+    checkpoints = sorted(name for name in names if name.endswith(".pt"))
+    if not checkpoints:
+        raise CheckpointError(f"{_shown(source)} holds no weights: neither safetensors nor .pt files of NVIDIA's own")
+    picked = list(pick(checkpoints, chosen=source.checkpoint, where=_shown(source)).values())
+    return [*picked, VAE_FILE] if VAE_FILE in names else picked
+
+
+def _listed(source: ModelSource, snapshot: Path) -> list[str]:
+    """The names of all files of the revision; offline, of those in the cache."""
+    import httpx2
+    from huggingface_hub import HfApi
+
+    if source.offline:
+        return [path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file()]
+    try:
+        api = HfApi(endpoint=source.endpoint, token=source.token)
+        names: list[str] = api.list_repo_files(str(source.hub_model_id), revision=snapshot.name)
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{_shown(source)} {_reason(error, source)}") from None
+    return names
+
+
+def _download(source: ModelSource, wanted: Sequence[str]) -> Path:
     """The snapshot's folder in the hub's cache; its name is the commit."""
     # Imported here because it takes a quarter of a second, and most starts need only a folder: the front has to
     # answer its first ping at once.
@@ -102,11 +151,11 @@ def _download(source: ModelSource, model_id: str) -> Path:
     started_seconds = time.monotonic()
     try:
         path = snapshot_download(
-            model_id,
+            str(source.hub_model_id),
             revision=source.hub_revision,
             token=source.token,
             local_files_only=source.offline,
-            allow_patterns=list(_WANTED),
+            allow_patterns=list(wanted),
             cache_dir=source.cache_dir,
             endpoint=source.endpoint,
             tqdm_class=LogBar,

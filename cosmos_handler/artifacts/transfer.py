@@ -44,7 +44,7 @@ def examine(look: Inspection, *, control: str | None) -> tuple[tuple[Part, ...],
         if config is not None and transformer is not None:
             _check_fit(look, folder, config, transformer)
         branches.append(find_part(look, f"{CONTROL_PART}{name}", folder=folder, rule=DIFFUSERS))
-    return (*parts, *(part for part in branches if part)), _limits(limits, transformer)
+    return (*parts, *(part for part in branches if part)), chunk_limits(limits, transformer)
 
 
 def _places(look: Inspection, control: str | None) -> dict[str, str]:
@@ -61,7 +61,7 @@ def _places(look: Inspection, control: str | None) -> dict[str, str]:
     if found:
         look.fault(f"{_PLAIN} is a control branch itself and holds {', '.join(found.values())} besides: {_EXPECTED}")
         return found
-    name = control or _control_in(look.folder)
+    name = control or control_in(look.folder)
     if name is None:
         look.fault(
             f'nothing says which control the branch in {_PLAIN} is for: add "control" to its entry in cosmos.json, '
@@ -71,7 +71,7 @@ def _places(look: Inspection, control: str | None) -> dict[str, str]:
     return {name: _PLAIN}
 
 
-def _control_in(folder: Path) -> str | None:
+def control_in(folder: Path) -> str | None:
     """The one control that a folder's name mentions."""
     words = re.split(r"[^a-z0-9]+", folder.name.lower())
     mentioned = {_CONTROL_OF[word] for word in words if word in _CONTROL_OF}
@@ -100,7 +100,7 @@ def _check_fit(look: Inspection, folder: str, branch: dict[str, Any], transforme
         look.fault(f"{folder}/config.json: model_channels is {width}, and the transformer's width {heads * head_width}")
 
 
-def _limits(limits: GenerationLimits | None, transformer: dict[str, Any] | None) -> GenerationLimits | None:
+def chunk_limits(limits: GenerationLimits | None, transformer: dict[str, Any] | None) -> GenerationLimits | None:
     """A chunk may have no more frames than the longest axis of the position table has patches: the pipeline's rule."""
     if limits is None or transformer is None:
         return None

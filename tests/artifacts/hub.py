@@ -23,11 +23,14 @@ class Refusal:
 
 @dataclass
 class Hub:
-    """One repository with one revision. Set `refusals` to turn away requests whose path contains the key."""
+    """One repository with one revision, or more in `branches`.
+
+    Set `refusals` to turn away requests whose path contains the key."""
 
     model_id: str
     revision: str
     files: Mapping[str, bytes]
+    branches: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
     endpoint: str = ""
     refusals: dict[str, Refusal] = field(default_factory=dict)
     may_send: Event = field(default_factory=lambda: _set(Event()))  # clear it to hold the files' content back
@@ -35,7 +38,11 @@ class Hub:
 
     def downloaded(self) -> set[str]:
         """The files whose content was asked for."""
-        prefix = f"/{self.model_id}/resolve/{COMMIT}/"
+        return self.downloaded_of(COMMIT)
+
+    def downloaded_of(self, commit: str) -> set[str]:
+        """The same for one commit."""
+        prefix = f"/{self.model_id}/resolve/{commit}/"
         return {path.removeprefix(prefix) for method, path, _ in self.requests if method == "GET" and prefix in path}
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
@@ -44,21 +51,31 @@ class Hub:
             if part in path:
                 headers = {"X-Error-Code": refusal.code, "X-Error-Message": refusal.message}
                 return refusal.status, {key: value for key, value in headers.items() if value}, b""
-        if path == f"/api/models/{self.model_id}/revision/{self.revision}":
-            return self._json({"id": self.model_id, "sha": COMMIT})
-        if path == f"/api/models/{self.model_id}/tree/{COMMIT}":
-            return self._json(
-                [
-                    {"type": "file", "path": name, "size": len(content), "oid": _etag(content)}
-                    for name, content in self.files.items()
-                ]
-            )
-        content = self.files.get(path.removeprefix(f"/{self.model_id}/resolve/{COMMIT}/"))
-        if content is not None:
-            return 200, {"ETag": f'"{_etag(content)}"', "X-Repo-Commit": COMMIT}, content
+        for revision, files in {self.revision: self.files, **self.branches}.items():
+            commit = COMMIT if revision == self.revision else commit_of(revision)
+            answer = self._answer_of(path, revision, commit, files)
+            if answer is not None:
+                return answer
         if path.startswith(f"/api/models/{self.model_id}/revision/"):
             return 404, {"X-Error-Code": "RevisionNotFound"}, b""
         return 404, {"X-Error-Code": "RepoNotFound"}, b""
+
+    def _answer_of(
+        self, path: str, revision: str, commit: str, files: Mapping[str, bytes]
+    ) -> tuple[int, dict[str, str], bytes] | None:
+        if path in [f"/api/models/{self.model_id}/revision/{name}" for name in (revision, commit)]:
+            return self._json({"id": self.model_id, "sha": commit})
+        if path == f"/api/models/{self.model_id}/tree/{commit}":
+            return self._json(
+                [
+                    {"type": "file", "path": name, "size": len(content), "oid": _etag(content)}
+                    for name, content in files.items()
+                ]
+            )
+        content = files.get(path.removeprefix(f"/{self.model_id}/resolve/{commit}/"))
+        if content is None:
+            return None
+        return 200, {"ETag": f'"{_etag(content)}"', "X-Repo-Commit": commit}, content
 
     def _json(self, value: object) -> tuple[int, dict[str, str], bytes]:
         return 200, {"Content-Type": "application/json"}, json.dumps(value).encode()
@@ -67,6 +84,11 @@ class Hub:
 def _set(event: Event) -> Event:
     event.set()
     return event
+
+
+def commit_of(revision: str) -> str:
+    """The commit of a branch."""
+    return hashlib.sha1(revision.encode(), usedforsecurity=False).hexdigest()
 
 
 def _etag(content: bytes) -> str:

@@ -1,19 +1,22 @@
 """Where the model lies: a folder, the hub's cache, or a hub; and what each failure tells the person who deploys."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
 import pytest
 
+from cosmos_handler.artifacts.assembled import assembled
 from cosmos_handler.artifacts.discover import discover
 from cosmos_handler.artifacts.locate import Located, ModelSource, locate
 from cosmos_handler.errors import CheckpointError
-from tests.artifacts.hub import COMMIT, Hub, Refusal, serving
-from tests.artifacts.miniature import write_reasoner
+from tests.artifacts.hub import COMMIT, Hub, Refusal, commit_of, serving
+from tests.artifacts.miniature import write_generator, write_json, write_reasoner
 
 MODEL_ID = "nvidia/Cosmos-Reason2-2B"
 TOKEN = "hf_sEcReT"
@@ -144,14 +147,135 @@ def test_a_hub_that_is_away_is_no_matter_when_the_cache_is_whole(hub: Hub, cache
     assert locate(hub_source(cache, endpoint=hub.endpoint)) == first
 
 
-def test_a_repository_without_safetensors_points_to_the_right_revision(hub: Hub, cache: Path) -> None:
-    hub.files = {"base/post-trained/81_ema_bf16.pt": b"x", "config.json": b"{}"}
+def test_a_repository_without_weights_is_told(hub: Hub, cache: Path) -> None:
+    hub.files = {"config.json": b"{}", "model.bin": b"x"}
     message = fault_of(hub_source(cache, endpoint=hub.endpoint))
-    assert "holds no safetensors weights" in message
-    assert "try HF_MODEL_REVISION=diffusers/base/post-trained" in message
-    assert hub.downloaded() == {"config.json"}
-    hub.files = {"only.pt": b"x"}
-    assert "holds no safetensors weights" in fault_of(hub_source(cache.parent / "second", endpoint=hub.endpoint))
+    assert "holds no weights: neither safetensors nor .pt files of NVIDIA's own" in message
+
+
+NATIVE = {
+    name: name.encode()
+    for name in (
+        "base/post-trained/81_ema_bf16.pt",
+        "base/pre-trained/d2_ema_bf16.pt",
+        "base/distilled/57_ema_bf16.pt",
+        "auto/multiview/52_ema_bf16.pt",
+        "robot/action-cond/38_ema_bf16.pt",
+        "tokenizer.pth",
+        "config.json",
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "fetched"),
+    [
+        (None, "base/post-trained/81_ema_bf16.pt"),
+        ("base/pre-trained", "base/pre-trained/d2_ema_bf16.pt"),
+        ("base/pre-trained/d2_ema_bf16.pt", "base/pre-trained/d2_ema_bf16.pt"),
+    ],
+)
+def test_of_nvidias_own_files_only_the_one_that_is_served_is_fetched(
+    hub: Hub, cache: Path, checkpoint: str | None, fetched: str
+) -> None:
+    hub.files = NATIVE
+    source = hub_source(cache, endpoint=hub.endpoint, checkpoint=checkpoint)
+    located = locate(source)
+    assert hub.downloaded() == {"config.json", "tokenizer.pth", fetched}
+    assert (located.folder / fetched).is_file()
+    assert located.revision == COMMIT
+    assert locate(replace(source, offline=True)) == located
+
+
+def test_several_files_to_choose_from_are_told_before_any_is_fetched(hub: Hub, cache: Path) -> None:
+    hub.files = {"a.pt": b"x", "b.pt": b"x"}
+    message = fault_of(hub_source(cache, endpoint=hub.endpoint))
+    assert (
+        f"{MODEL_ID} (revision {REVISION}) holds several checkpoints side by side: choose with COSMOS_CHECKPO"
+        in message
+    )
+    message = fault_of(hub_source(cache, endpoint=hub.endpoint, checkpoint="c.pt"))
+    assert "COSMOS_CHECKPOINT='c.pt' is none of the checkpoints in" in message
+    assert hub.downloaded() == set()
+
+
+@pytest.mark.parametrize("size", ["2B", "14B"])
+def test_a_bare_id_of_predict_is_the_post_trained_diffusers_form(tmp_path: Path, cache: Path, size: str) -> None:
+    folder = write_generator(tmp_path / "repository")
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    model_id = f"nvidia/Cosmos-Predict2.5-{size}"
+    branches = {"diffusers/base/post-trained": files, "mine": files}
+    with serving(Hub(model_id, "main", NATIVE, branches)) as hub:
+        source = hub_source(cache, hub_model_id=model_id, hub_revision=None, endpoint=hub.endpoint)
+        located = locate(source)
+        assert located.revision == commit_of("diffusers/base/post-trained")
+        assert discover(located.folder)[0].family == "predict2.5"
+        assert hub.downloaded() == set()  # nothing of the main branch
+        assert locate(replace(source, hub_revision="mine")).revision == commit_of("mine")
+        # A choice among NVIDIA's own files means the branch that holds them.
+        native = locate(replace(source, checkpoint="base/pre-trained"))
+        assert hub.downloaded() == {"config.json", "tokenizer.pth", "base/pre-trained/d2_ema_bf16.pt"}
+        assert native.revision == COMMIT
+
+
+def transfer_branches(tmp_path: Path) -> dict[str, dict[str, bytes]]:
+    """What the hub holds of Transfer2.5 in diffusers form: a pipeline, and a branch of the repository a control."""
+    folder = write_generator(tmp_path / "repository")
+    change = json.loads((folder / "model_index.json").read_text()) | {"_class_name": "Cosmos2_5_TransferPipeline"}
+    write_json(folder / "model_index.json", change)
+    config = json.loads((folder / "transformer/config.json").read_text())
+    sizes = {"controlnet_block_every_n": 7, "num_attention_heads": 16}
+    write_json(folder / "transformer/config.json", config | sizes)
+    pipeline = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    branch = {
+        "config.json": json.dumps({"_class_name": "CosmosControlNetModel"}).encode(),
+        "diffusion_pytorch_model.safetensors": (folder / "vae/diffusion_pytorch_model.safetensors").read_bytes(),
+    }
+    hints = {f"diffusers/controlnet/general/{hint}": branch for hint in ("edge", "blur", "depth", "seg")}
+    return {"diffusers/general": pipeline, **hints, "diffusers/controlnet/auto": branch}
+
+
+def test_a_bare_id_of_transfer_is_the_pipeline_and_a_branch_for_each_control(tmp_path: Path, cache: Path) -> None:
+    model_id = "nvidia/Cosmos-Transfer2.5-2B"
+    with serving(Hub(model_id, "main", NATIVE, transfer_branches(tmp_path))) as hub:
+        source = hub_source(cache, hub_model_id=model_id, hub_revision=None, endpoint=hub.endpoint)
+        located = locate(source)
+        (found,) = discover(located.folder, revision=located.revision, name=located.name)
+        assert (found.family, found.controls) == ("transfer2.5", ("edge", "vis", "depth", "seg"))
+        assert (found.name, found.revision) == ("Cosmos-Transfer2.5-2B", commit_of("diffusers/general"))
+        assert hub.downloaded() == hub.downloaded_of(commit_of("diffusers/controlnet/auto")) == set()
+        assert locate(replace(source, offline=True)) == located
+        assert locate(replace(source, hub_revision="diffusers/general")) == located
+
+
+def test_a_control_branch_that_the_hub_lacks_is_named(tmp_path: Path, cache: Path) -> None:
+    branches = transfer_branches(tmp_path)
+    del branches["diffusers/controlnet/general/seg"]
+    model_id = "nvidia/Cosmos-Transfer2.5-2B"
+    with serving(Hub(model_id, "main", NATIVE, branches)) as hub:
+        message = fault_of(hub_source(cache, hub_model_id=model_id, hub_revision=None, endpoint=hub.endpoint))
+    assert message.startswith(f"{model_id} (revision diffusers/controlnet/general/seg) cannot be fetched")
+
+
+def test_a_cache_that_may_only_be_read_is_no_matter(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "snapshots" / name).mkdir(parents=True)
+        (tmp_path / "snapshots" / name / "file").write_text(name)
+
+    def refuse(*_: Any, **__: Any) -> None:  # tests may run as root, whom no mode keeps out
+        raise PermissionError("read only")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", refuse)
+        patch.setattr("cosmos_handler.artifacts.assembled._link", lambda *_: None)
+        folder = assembled(tmp_path / "snapshots/one", {"sub/two": tmp_path / "snapshots/two"})
+    assert not folder.is_relative_to(tmp_path / "assembled")
+    folder.rmdir()
+    folder = assembled(tmp_path / "snapshots/one", {"sub/two": tmp_path / "snapshots/two"})
+    assert folder.parent == tmp_path / "assembled"
+    assert ((folder / "file").read_text(), (folder / "sub/two/file").read_text()) == ("one", "two")
 
 
 @pytest.mark.parametrize(

@@ -273,3 +273,68 @@ def test_the_scheduler_of_the_folder_is_used_where_it_has_one(native: Path) -> N
     (native / "scheduler").mkdir()
     (native / "scheduler/scheduler_config.json").write_text("{}")
     assert detect(native, name="x").folder_of("scheduler") == native / "scheduler"
+
+
+EDGE = "general/edge/61f5694b-0ad5-4ecd-8ad7-c8545627d125_ema_bf16.pt"
+BLUR = "general/blur/ba2f44f2-c726-4fe7-949f-597069d9b91c_ema_bf16.pt"
+
+
+@pytest.fixture
+def transfer(tiny_native_transfer: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_native_transfer, tmp_path / "Cosmos-Transfer2.5-2B"))
+
+
+def test_every_control_of_a_transfer_repository_is_one_model(transfer: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shutil.copytree(transfer / "general/edge", transfer / "distilled/general/edge")
+    caplog.set_level("INFO")
+    checkpoint = found(transfer)
+    assert (checkpoint.family, checkpoint.tasks) == ("transfer2.5", ("transfer",))
+    assert checkpoint.controls == ("edge", "vis", "depth", "seg")
+    assert {part.name: part.files[0] for part in checkpoint.parts[1:5]} == {
+        "transformer": EDGE,
+        "tokenizer": "tokenizer.pth",
+        "control_edge": EDGE,
+        "control_vis": BLUR,
+    }
+    assert f"not distilled/{EDGE}" in caplog.text
+    assert "differ" not in caplog.text
+
+
+def test_one_control_may_be_chosen_or_be_alone(transfer: Path) -> None:
+    assert found(transfer, chosen="general/blur").controls == ("vis",)
+    assert found(transfer, chosen=BLUR).parts[1].files == (BLUR,)
+    shutil.rmtree(transfer / "general/edge")
+    assert found(transfer).controls == ("vis", "depth", "seg")
+
+
+def test_a_branch_whose_control_nothing_tells_is_refused(transfer: Path) -> None:
+    shutil.move(transfer / BLUR, transfer / "model_ema_bf16.pt")
+    shutil.rmtree(transfer / "general")
+    assert "nothing says which control model_ema_bf16.pt is for: call its folder general/edge" in fault_of(transfer)
+    assert found(transfer.rename(transfer.parent / "my-transfer-blur")).controls == ("vis",)
+
+
+def test_transformers_that_differ_are_told(transfer: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def nudge(state: dict[str, Any]) -> None:
+        state["net.t_embedding_norm.weight"] += 1
+
+    change_state(transfer / BLUR, nudge)
+    assert found(transfer).controls == ("edge", "vis", "depth", "seg")
+    assert f"{BLUR}: 1 of 111 tensors of the transformer differ from those in {EDGE}" in caplog.text
+
+
+def test_every_tensor_that_a_branch_lacks_is_named(transfer: Path) -> None:
+    change_state(transfer / BLUR, without("net.control_blocks.1.after_proj.bias"))
+    assert f"{BLUR} lacks tensors of Cosmos Transfer2.5: net.control_blocks.1.after_proj.bias" in fault_of(transfer)
+
+
+def test_branches_of_other_sizes_or_none_do_not_go_together(transfer: Path, native: Path) -> None:
+    shutil.copy(native / POST_TRAINED, transfer / BLUR)
+    assert f"do not go together: {EDGE} is Cosmos Transfer2.5, {BLUR} is Cosmos Predict2.5" in fault_of(transfer)
+
+    def smaller(state: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in state.items() if not key.startswith("net.blocks.3.")}
+
+    shutil.copy(transfer / EDGE, transfer / BLUR)
+    change_state(transfer / BLUR, smaller)
+    assert f"{BLUR} holds another transformer than {EDGE}: serve them as two checkpoints" in fault_of(transfer)

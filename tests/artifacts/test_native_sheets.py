@@ -26,7 +26,7 @@ def listed(name: str, model: str) -> dict[str, tuple[int, ...]]:
 def read(shapes: Shapes, *, with_control: bool = False) -> transformer.Architecture:
     look = Inspection(Path("/nowhere"))
     tensors = {name: StoredTensor("bfloat16", shape, 0) for name, shape in shapes.items()}
-    found = transformer.architecture(look, Weights("x.pt", "net.", tensors, ()), with_control=with_control)
+    found = transformer.architecture(look, Weights("x.pt", "net.", tensors, {}, ()), with_control=with_control)
     assert found is not None, look.faults
     return found
 

@@ -1,4 +1,4 @@
-"""A checkpoint in NVIDIA's own form, served as it is: the same frames as converted, and as diffusers makes of that."""
+"""Checkpoints in NVIDIA's own form, served as they are: frames as converted, and as diffusers makes of that."""
 
 import subprocess
 import sys
@@ -19,17 +19,21 @@ SMALL = {"prompt": PROMPT, "resolution": "64,96", "num_output_frames": 5, "num_s
 
 
 @pytest.fixture(scope="module")
-def models(tiny_native: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkpoint in both forms, side by side; the native one without the text encoder."""
+def models(tiny_native: Path, tiny_native_transfer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both checkpoints in both forms, side by side; the native ones without the text encoder."""
     folder = tmp_path_factory.mktemp("forms")
-    subprocess.run(
-        [sys.executable, ROOT / "scripts/convert.py", tiny_native, folder / "converted"],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    (folder / "native").mkdir()
-    for name in ("base", "tokenizer.pth"):
-        (folder / "native" / name).symlink_to(tiny_native / name)
+    for native, prefix, names in (
+        (tiny_native, "", ("base", "tokenizer.pth")),
+        (tiny_native_transfer, "transfer-", ("general", "tokenizer.pth")),
+    ):
+        subprocess.run(
+            [sys.executable, ROOT / "scripts/convert.py", native, folder / f"{prefix}converted"],
+            check=True,
+            capture_output=True,
+        )
+        (folder / f"{prefix}native").mkdir()
+        for name in names:
+            (folder / f"{prefix}native" / name).symlink_to(native / name)
     return folder
 
 
@@ -63,6 +67,22 @@ def test_native_makes_what_diffusers_makes_of_the_converted_one(server: Server, 
     # In the type in which the file holds it, as the server loads it; the pipeline was loaded in one type for all.
     pipeline.vae = AutoencoderKLWan.from_pretrained(models / "converted/vae", dtype=torch.float32)
     np.testing.assert_array_equal(served(server, "native"), call_predict(pipeline))
+
+
+@pytest.mark.parametrize("control", ["edge", "vis"])
+def test_native_and_converted_transfer_the_same_frames(server: Server, tmp_path: Path, control: str) -> None:
+    video = data_url(clip(tmp_path / "clip.mp4", num_frames=9), "video/mp4")
+    body = {
+        "prompt": PROMPT, "video_path": video, "resolution": "64,96", "num_steps": 2, "seed": 7,
+        "num_video_frames_per_chunk": 9, control: {},
+    }  # fmt: skip
+    frames = []
+    for model in ("transfer-native", "transfer-converted"):
+        response = server.invoke({"model": model, **body}, accept="application/x-npz")
+        assert response.status_code == 200, response.text
+        frames.append(frames_of_npz(response.content))
+    assert frames[0].std() > 5
+    np.testing.assert_array_equal(*frames)
 
 
 def test_the_log_says_which_file_is_served(server: Server) -> None:

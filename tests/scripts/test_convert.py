@@ -20,13 +20,21 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-@pytest.fixture(scope="module")
-def converted(tiny_native: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("converted") / "checkpoint"
-    done = run(tiny_native, folder)
+def convert(native: Path, folder: Path) -> Path:
+    done = run(native, folder)
     assert done.returncode == 0, done.stderr
     assert "transformer/diffusion_pytorch_model.safetensors: 100% of 0.00 GB" in done.stdout
     return folder
+
+
+@pytest.fixture(scope="module")
+def converted(tiny_native: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return convert(tiny_native, tmp_path_factory.mktemp("converted") / "checkpoint")
+
+
+@pytest.fixture(scope="module")
+def converted_transfer(tiny_native_transfer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return convert(tiny_native_transfer, tmp_path_factory.mktemp("converted") / "checkpoint")
 
 
 def test_every_tensor_is_the_native_one(tiny_native: Path, converted: Path) -> None:
@@ -56,8 +64,12 @@ def test_diffusers_loads_what_was_written_with_nothing_missing(converted: Path) 
         assert model.config["_class_name"] == loader.__name__
 
 
-def test_the_loaded_parts_hold_the_same_tensors_either_way(tiny_native: Path, converted: Path) -> None:
+@pytest.mark.parametrize("form", ["", "_transfer"])
+def test_the_loaded_parts_hold_the_same_tensors_either_way(form: str, request: pytest.FixtureRequest) -> None:
     import torch
+
+    tiny_native = request.getfixturevalue(f"tiny_native{form}")
+    converted = request.getfixturevalue(f"converted{form}")
 
     from cosmos_handler.families.registry import family_class
     from cosmos_handler.memory.components import load_part
@@ -71,6 +83,25 @@ def test_the_loaded_parts_hold_the_same_tensors_either_way(tiny_native: Path, co
         )
         assert first.keys() == second.keys()
         assert all(torch.equal(first[key], second[key]) and first[key].dtype == second[key].dtype for key in first)
+
+
+def test_each_control_branch_is_its_own_and_its_copies_are_the_transformer_s(
+    tiny_native_transfer: Path, converted_transfer: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    base = load_file(converted_transfer / "transformer/diffusion_pytorch_model.safetensors")
+    seen = set()
+    for branch in ("edge", "blur", "depth", "seg"):
+        written = load_file(converted_transfer / f"controlnet/{branch}/diffusion_pytorch_model.safetensors")
+        (file,) = (tiny_native_transfer / "general" / branch).glob("*.pt")
+        state = torch.load(file, weights_only=True)
+        assert torch.equal(written["patch_embed.proj.weight"], state["net.control_embedder.proj.1.weight"])
+        assert torch.equal(written["patch_embed_base.proj.weight"], base["patch_embed.proj.weight"])
+        assert torch.equal(written["control_blocks.1.after_proj.bias"], state["net.control_blocks.1.after_proj.bias"])
+        seen.add(written["control_blocks.0.before_proj.weight"].float().sum().item())
+    assert len(seen) == 4
 
 
 def test_the_checkpoint_is_detected_as_before(tiny_native: Path, converted: Path) -> None:

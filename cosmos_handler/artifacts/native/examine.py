@@ -1,20 +1,19 @@
-"""Examines a Cosmos Predict2.5 checkpoint in NVIDIA's own form: its one file, and the parts that lie elsewhere."""
+"""Examines a checkpoint of 2.5 in NVIDIA's own form: its files, and the parts that lie elsewhere."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosmos_handler.artifacts import generator
+from cosmos_handler.artifacts import generator, transfer
 from cosmos_handler.artifacts.checkpoint import GenerationLimits, Part
 from cosmos_handler.artifacts.elsewhere import TEXT_ENCODER_CHANNEL, VAE_CHANNEL, Elsewhere
 from cosmos_handler.artifacts.inspection import Inspection, joined
 from cosmos_handler.artifacts.native import transformer, vae
-from cosmos_handler.artifacts.native.layout import VAE_FILE
-from cosmos_handler.artifacts.native.sheet import Weights, check_names, part_of, weights_of
-from cosmos_handler.artifacts.native.torch_file import TorchFile, read_torch_file
+from cosmos_handler.artifacts.native.branches import examine_branches
+from cosmos_handler.artifacts.native.layout import VAE_FILE, NativeCheckpoint
+from cosmos_handler.artifacts.native.sheet import Weights, check_names, part_of, weights_in
 from cosmos_handler.artifacts.tokenizer import check_tokenizer, check_tokenizer_template
 from cosmos_handler.artifacts.weights import DIFFUSERS, TRANSFORMERS, find_part
-from cosmos_handler.errors import CheckpointError
 
 # NVIDIA's code has the numbers of the scheduler, not its repositories; these are the published diffusers form's.
 SCHEDULER_FOLDER = Path(__file__).parent / "scheduler"
@@ -31,8 +30,13 @@ class Found:
     places: dict[str, str]
 
 
-def examine_predict(look: Inspection, file: str, elsewhere: Elsewhere) -> Found:
-    """The parts in the order of the stages; what is wrong or missing is noted as faults."""
+def examine_native(
+    look: Inspection, checkpoint: NativeCheckpoint, elsewhere: Elsewhere, *, control: str | None
+) -> Found:
+    """The parts in the order of the stages, control branches last; what is wrong or missing is noted as faults.
+
+    control: what the one control branch of a transfer model is for, where cosmos.json says it.
+    """
     places: dict[str, str] = {}
     text_encoder = _text_encoder(look, elsewhere, places)
     scheduler = "scheduler/scheduler_config.json"
@@ -40,23 +44,26 @@ def examine_predict(look: Inspection, file: str, elsewhere: Elsewhere) -> Found:
         look.json_object(scheduler)
     else:
         places["scheduler"] = str(SCHEDULER_FOLDER)
-    base = _transformer(look, file)
+    weights = weights_in(look, checkpoint.file, prefixes=transformer.PREFIXES, beside=transformer.BESIDE)
+    if checkpoint.family == "transfer2.5":
+        base, branches = examine_branches(look, checkpoint, weights, control=control)
+    else:
+        base, branches = _transformer(look, weights), ()
     decoder = _vae(look, elsewhere)
     limits = None
     if base is not None and base.native is not None and decoder is not None:
         config = decoder.native.config if decoder.native else look.json_object(joined(decoder.folder, "config.json"))
         limits = generator.limits_of(look, dict(base.native.config), dict(config or {}))
+        if checkpoint.family == "transfer2.5":
+            limits = transfer.chunk_limits(limits, dict(base.native.config))
     parts = (text_encoder, base, decoder)
-    return Found(parts=tuple(part for part in parts if part), generation=limits, places=places)
+    return Found(parts=(*(part for part in parts if part), *branches), generation=limits, places=places)
 
 
-def _transformer(look: Inspection, file: str) -> Part | None:
-    weights = _weights(look, file, prefixes=transformer.PREFIXES, beside=transformer.BESIDE)
-    if weights is None:
-        return None
+def _transformer(look: Inspection, weights: Weights | None) -> Part | None:
     faults_before = len(look.faults)
-    found = transformer.architecture(look, weights, with_control=False)
-    if found is None:
+    found = transformer.architecture(look, weights, with_control=False) if weights is not None else None
+    if weights is None or found is None:
         return None
     check_names(look, weights, found.base(), what="Cosmos Predict2.5")
     if len(look.faults) > faults_before:
@@ -83,7 +90,7 @@ def _vae(look: Inspection, elsewhere: Elsewhere) -> Part | None:
 
 
 def _native_vae(look: Inspection, file: str) -> Part | None:
-    weights = _weights(look, file, prefixes=_VAE_PREFIXES, beside=())
+    weights = weights_in(look, file, prefixes=_VAE_PREFIXES, beside=())
     if weights is None:
         return None
     first = weights.tensors.get(vae.FIRST)
@@ -96,23 +103,6 @@ def _native_vae(look: Inspection, file: str) -> Part | None:
     if len(look.faults) > faults_before:
         return None
     return part_of(look, "tokenizer", weights, sheet, config=vae.config(first.shape[0]))
-
-
-def _weights(look: Inspection, file: str, *, prefixes: Sequence[str], beside: Sequence[str]) -> Weights | None:
-    content = _content(look, file)
-    return None if content is None else weights_of(file, content, prefixes=prefixes, beside=beside)
-
-
-def _content(look: Inspection, file: str) -> TorchFile | None:
-    if not look.require(file):
-        return None
-    try:
-        content = read_torch_file(look.folder / file, shown_as=file)
-    except CheckpointError as error:
-        look.fault(str(error))
-        return None
-    look.headers[file] = content.raw
-    return content
 
 
 def _text_encoder(look: Inspection, elsewhere: Elsewhere, places: dict[str, str]) -> Part | None:

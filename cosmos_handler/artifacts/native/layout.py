@@ -14,6 +14,8 @@ VARIABLE = "COSMOS_CHECKPOINT"
 
 # Without a choice, the first of these folders that holds a checkpoint is served.
 PREFERRED = ("base/post-trained", "base/pre-trained", ".")
+# Where none of them does, every one of general/<control> that is there is served, as one model.
+CONTROLS = ("edge", "blur", "depth", "seg")
 # Beginnings of folders that hold what no library runs, or what is not served yet.
 _OTHER_FOLDERS: Mapping[str, str] = {
     "base/distilled": "the distilled Cosmos Predict2.5",
@@ -32,11 +34,21 @@ _NOT_CHECKPOINTS = ("text_encoder", "tokenizer", "vae", "scheduler", "transforme
 
 @dataclass(frozen=True)
 class NativeCheckpoint:
-    """A file that is served. file: relative to the folder. others: checkpoints beside it that are not."""
+    """Files that are served, relative to the folder.
+
+    file: with the transformer. controls: for a transfer model, what each control branch is called by NVIDIA's folders
+    ("" where nothing says it) and its file. others: checkpoints beside them that are not served.
+    """
 
     family: Family
     file: str
+    controls: Mapping[str, str]
     others: tuple[str, ...]
+
+    def told(self) -> str:
+        """What is read and what is not, for the log."""
+        read = ", ".join(self.controls.values()) or self.file
+        return f"reading {read}" + "".join(f", not {other}" for other in self.others)
 
 
 def own_files(folder: Path) -> list[str]:
@@ -60,56 +72,81 @@ def checkpoint_files(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def choose(folder: Path, files: Sequence[str], *, chosen: str | None) -> NativeCheckpoint | str:
-    """The one checkpoint of these files to serve, or what there is instead: "Cosmos Predict2".
+def pick(files: Sequence[str], *, chosen: str | None, where: str) -> dict[str, str]:
+    """The files to serve, by their names alone: by control, or one under "".
 
-    Raises CheckpointError where it is not told which of them is meant, or where the file is not whole.
+    where: what holds them, for the error. Raises CheckpointError where it is not told which of them is meant.
     """
-    candidates = _chosen(folder, files, chosen) if chosen is not None else _preferred(folder, files)
-    place = _folder_of(candidates[0])
-    other = next((title for start, title in _OTHER_FOLDERS.items() if _is_under(place, start)), None)
-    if other is not None:
-        return other
-    kinds = {}
-    for file in candidates:
-        kinds[file] = kind_of(read_torch_file(folder / file).tensors)
-        if kinds[file].family is None:
-            return kinds[file].title
-    file = _one(folder, candidates)
-    family = kinds[file].family
-    if family is None:
-        raise AssertionError("a kind without a family was returned above")
-    return NativeCheckpoint(family=family, file=file, others=tuple(each for each in files if each != file))
-
-
-def _chosen(folder: Path, files: Sequence[str], chosen: str) -> list[str]:
-    wanted = PurePosixPath(chosen).as_posix()
-    found = [file for file in files if file == wanted or _folder_of(file) == wanted]
-    if not found:
-        raise CheckpointError(f"{VARIABLE}={chosen!r} is none of the checkpoints in {folder}: {', '.join(files)}")
-    return found
-
-
-def _preferred(folder: Path, files: Sequence[str]) -> list[str]:
     places = list(dict.fromkeys(_folder_of(file) for file in files))
-    place = next((each for each in PREFERRED if each in places), None)
-    if place is None and len(places) > 1:
+    if chosen is not None:
+        wanted = PurePosixPath(chosen).as_posix()
+        if wanted in files:
+            return {_control_of(wanted): wanted}
+        if wanted not in places:
+            raise CheckpointError(f"{VARIABLE}={chosen!r} is none of the checkpoints in {where}: {', '.join(files)}")
+        return {_control_of(wanted + "/"): _best(files, wanted, where)}
+    place = next((each for each in PREFERRED if each in places), places[0] if len(places) == 1 else None)
+    if place is not None:
+        return {_control_of(place + "/"): _best(files, place, where)}
+    controls = [control for control in CONTROLS if f"general/{control}" in places]
+    branches = {control: _best(files, f"general/{control}", where) for control in controls}
+    if not branches:
         raise CheckpointError(
-            f"{folder} holds several checkpoints in NVIDIA's own form: choose with {VARIABLE} one of {', '.join(files)}"
+            f"{where} holds several checkpoints in NVIDIA's own form: choose with {VARIABLE} one of {', '.join(files)}"
         )
-    return [file for file in files if _folder_of(file) == (place or places[0])]
+    return branches
 
 
-def _one(folder: Path, candidates: Sequence[str]) -> str:
+def choose(folder: Path, files: Sequence[str], *, chosen: str | None) -> NativeCheckpoint | str:
+    """The checkpoint of these files to serve, or what there is instead: "Cosmos Predict2".
+
+    Raises CheckpointError where it is not told which of them is meant, or where a file is not whole.
+    """
+    try:
+        picked = pick(files, chosen=chosen, where=str(folder))
+    except CheckpointError:
+        # The repositories of older models hold several side by side: what they are matters more.
+        kind = kind_of(read_torch_file(folder / files[0]).tensors)
+        if kind.family is None:
+            return kind.title
+        raise
+    for file in picked.values():
+        other = next((title for start, title in _OTHER_FOLDERS.items() if _is_under(_folder_of(file), start)), None)
+        if other is not None:
+            return other
+    kinds = {file: kind_of(read_torch_file(folder / file).tensors) for file in picked.values()}
+    titles = {kind.title: kind.family for kind in kinds.values()}
+    if len(titles) > 1:
+        told = ", ".join(f"{file} is {kind.title}" for file, kind in kinds.items())
+        raise CheckpointError(f"{folder} holds checkpoints that do not go together: {told}")
+    ((title, family),) = titles.items()
+    if family is None:
+        return title
+    return NativeCheckpoint(
+        family=family,
+        file=next(iter(picked.values())),
+        controls=picked if family == "transfer2.5" else {},
+        others=tuple(file for file in files if file not in kinds),
+    )
+
+
+def _best(files: Sequence[str], place: str, where: str) -> str:
+    """The file of a folder that is served."""
+    here = [file for file in files if _folder_of(file) == place]
     for ending in _ENDINGS:
-        found = [file for file in candidates if file.endswith(ending)]
+        found = [file for file in here if file.endswith(ending)]
         if len(found) == 1:
             return found[0]
         if found:
             raise CheckpointError(
-                f"{folder} holds several checkpoints side by side: choose with {VARIABLE} one of {', '.join(found)}"
+                f"{where} holds several checkpoints side by side: choose with {VARIABLE} one of {', '.join(found)}"
             )
-    raise AssertionError("every candidate ends with .pt")
+    raise AssertionError("every checkpoint ends with .pt")
+
+
+def _control_of(place: str) -> str:
+    """Which control a file or folder of NVIDIA's layout is for; "" where it does not say."""
+    return next((control for control in CONTROLS if place.startswith(f"general/{control}/")), "")
 
 
 def _folder_of(file: str) -> str:

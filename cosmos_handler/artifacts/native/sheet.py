@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from cosmos_handler.artifacts.checkpoint import Native, Part
 from cosmos_handler.artifacts.inspection import Inspection
-from cosmos_handler.artifacts.native.torch_file import TorchFile
+from cosmos_handler.artifacts.native.torch_file import read_torch_file
 from cosmos_handler.artifacts.safetensors_header import StoredTensor
 from cosmos_handler.artifacts.weights import SERVED_DTYPES
+from cosmos_handler.errors import CheckpointError
 
 _MOST_NAMED = 5
 
@@ -29,21 +30,32 @@ class Weights:
     file: str
     prefix: str
     tensors: Mapping[str, StoredTensor]
+    checksums: Mapping[str, int]
     wrappers: tuple[str, ...]
 
 
-def weights_of(file: str, content: TorchFile, *, prefixes: Sequence[str], beside: Sequence[str]) -> Weights:
+def weights_in(look: Inspection, file: str, *, prefixes: Sequence[str], beside: Sequence[str]) -> Weights | None:
     """The tensors whose names begin with the first of some prefixes that occurs, and are no buffers or counters.
 
-    beside: words in the names of those that are none.
+    beside: words in the names of those that are none. None, and a fault noted, where the file is not whole.
     """
+    if not look.require(file):
+        return None
+    try:
+        content = read_torch_file(look.folder / file, shown_as=file)
+    except CheckpointError as error:
+        look.fault(str(error))
+        return None
+    look.headers[file] = content.raw
     prefix = next((each for each in prefixes if any(key.startswith(each) for key in content.tensors)), "")
-    tensors = {
-        key.removeprefix(prefix): tensor
-        for key, tensor in content.tensors.items()
-        if key.startswith(prefix) and not any(word in key for word in beside)
-    }
-    return Weights(file, prefix, tensors, content.wrappers)
+    names = [key for key in content.tensors if key.startswith(prefix) and not any(word in key for word in beside)]
+    return Weights(
+        file=file,
+        prefix=prefix,
+        tensors={key.removeprefix(prefix): content.tensors[key] for key in names},
+        checksums={key.removeprefix(prefix): content.checksums[key] for key in names},
+        wrappers=content.wrappers,
+    )
 
 
 def check_names(look: Inspection, weights: Weights, sheet: Iterable[Line], *, what: str) -> None:

@@ -1,6 +1,5 @@
 """Transfer 2.5 in stages over diffusers' own pipeline: encode text, control maps, denoise by chunks, arrange."""
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 import cv2
@@ -58,16 +57,17 @@ class Transfer25(Family):
     }
 
     def __init__(self, checkpoint: Checkpoint, parts: PlacedParts) -> None:
-        folder = Path(checkpoint.path)
         self._pipeline = Cosmos2_5_TransferPipeline(
             text_encoder=parts["text_encoder"],
-            tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+            tokenizer=AutoTokenizer.from_pretrained(checkpoint.folder_of("tokenizer"), local_files_only=True),
             transformer=parts["transformer"],
             vae=parts["tokenizer"],
-            scheduler=UniPCMultistepScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+            scheduler=UniPCMultistepScheduler.from_pretrained(checkpoint.folder_of("scheduler"), local_files_only=True),
             controlnet=parts[f"{CONTROL_PART}{checkpoint.controls[0]}"],
             safety_checker=ChecksElsewhere(),
         )
+        for control in checkpoint.controls:
+            parts[f"{CONTROL_PART}{control}"].register_forward_pre_hook(_in_own_type, with_kwargs=True)
         self._pipeline.video_processor = _Preparation(self._pipeline.video_processor)
         self._pipeline.set_progress_bar_config(disable=True)
 
@@ -139,6 +139,13 @@ class Transfer25(Family):
         if film.num_filled != task.num_frames:
             raise AssertionError(f"the chunks made {film.num_filled} frames of {task.num_frames}: this is a bug")
         return film.frames
+
+
+def _in_own_type(
+    branch: torch.nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The control's latents in the branch's type: the pipeline leaves them in the VAE's, which may be float32."""
+    return arguments, options | {"controls_latents": options["controls_latents"].to(branch.dtype)}
 
 
 def _panels(task: Transfer, frames: NDArray[np.uint8], maps: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
