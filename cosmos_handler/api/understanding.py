@@ -105,6 +105,10 @@ def _seconds(value: Any) -> float:
 def _fps(engine: Engine, invocation: Invocation) -> float:
     if invocation.task == "reasoner":
         raise InvalidField("seconds", "does not go with a question", allowed="leave it out")
+    if invocation.task == "transfer":  # whose rate is the input's, which is not known before it is decoded
+        raise InvalidField(
+            "seconds", "does not go with a transfer, which is as long as its input", allowed="max_frames"
+        )
     checkpoint = next(each for each in engine.checkpoints if each.name == invocation.model.name)
     asked: float | None = getattr(invocation.request, "fps", None)
     return given(asked, generation_defaults(checkpoint.family, invocation.task).fps)

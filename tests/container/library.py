@@ -51,7 +51,7 @@ def call_predict(pipeline: Any, **arguments: Any) -> Frames:
     return np.stack([np.asarray(frame) for frame in made.frames[0]])
 
 
-def load_transfer(folder: Path, branch: str) -> Any:
+def load_transfer(folder: Path, branch: str, *, device: str = "cpu") -> Any:
     """diffusers' pipeline with one control branch, in the dtype of the files."""
     import torch
     from diffusers import Cosmos2_5_TransferPipeline, CosmosControlNetModel
@@ -64,7 +64,7 @@ def load_transfer(folder: Path, branch: str) -> Any:
         safety_checker=pass_through(),
     )
     loaded.set_progress_bar_config(disable=True)
-    return loaded
+    return loaded.to(device)
 
 
 def call_transfer(pipeline: Any, controls: Frames, **arguments: Any) -> Frames:

@@ -224,6 +224,7 @@ def test_the_list_of_models_shows_the_controls(server: Server) -> None:
         ({}, "edge", "allowed: edge, vis, depth, seg"),
         ({"edge": {}, "image_context_path": "x"}, "image_context_path", "takes no picture for the style"),
         ({"edge": {}, "num_video_frames_per_chunk": 12}, "num_video_frames_per_chunk", "5 to 125"),
+        ({"edge": {}, "seconds": 2}, "seconds", "max_frames"),
         ({"edge": {}, "inference_type": "text2world"}, "inference_type", "transfer2.5: transfer"),
     ],
 )

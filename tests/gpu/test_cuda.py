@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import running_server
-from tests.container.library import PROMPT, call_predict, load_predict
-from tests.container.media import frames_of_npz
+from tests.conftest import data_url, make_tiny, running_server
+from tests.container.library import PROMPT, call_predict, call_transfer, load_predict, load_transfer
+from tests.container.media import clip, frames_of_mp4, frames_of_npz
 
 pytestmark = [pytest.mark.gpu, pytest.mark.model]
 
@@ -23,3 +23,19 @@ def test_frames_equal_the_pipeline_on_the_gpu(tiny_models: Path, tmp_path: Path)
     np.testing.assert_array_equal(frames_of_npz(response.content), expected)
     assert report["device"] != "cpu"
     assert 0 < report["peak_device_bytes"] < 2**30
+
+
+def test_chunks_equal_the_pipeline_on_the_gpu(tmp_path: Path) -> None:
+    folder = make_tiny("transfer2.5", tmp_path / "models" / "transfer2.5")
+    maps = clip(tmp_path / "map.mp4")
+    with running_server(folder, tmp_path, COSMOS_DEVICES="0") as server:
+        server.wait_until_ready()
+        body = {
+            "prompt": PROMPT, "resolution": "64,96", "num_steps": 2, "seed": 7, "num_video_frames_per_chunk": 9,
+            "depth": {"control_path": data_url(maps, "video/mp4")},
+        }  # fmt: skip
+        response = server.invoke(body, accept="application/x-npz")
+        assert response.status_code == 200, response.text
+    source, *_ = frames_of_mp4(maps)
+    expected = call_transfer(load_transfer(folder, "depth", device="cuda"), source)
+    np.testing.assert_array_equal(frames_of_npz(response.content), expected)
