@@ -397,3 +397,18 @@ def test_a_context_that_is_full_says_by_how_much(server: Server) -> None:
     error = response.json()["error"]
     assert error["field"] == "max_tokens"
     assert "the model holds 128000, the memory that is free has room for" in error["message"]
+
+
+@BOTH
+def test_a_schema_waits_until_the_thoughts_are_over(server: Server, model: str) -> None:
+    body = {
+        "model": model,
+        "prompt": "Is it safe?",
+        "reasoning": True,
+        "guided_json": {"enum": ["yes", "no"]},
+        **GREEDY,
+    }
+    answer = server.invoke(body).json()
+    assert answer["finish_reason"] == "length"  # random weights never stop to think
+    assert answer["reasoning"]
+    assert answer["text"] == ""
