@@ -224,6 +224,22 @@ def test_the_bare_pipeline_makes_nothing_of_one_frame(folder: Path) -> None:
         )  # fmt: skip
 
 
+def test_the_bare_pipeline_loses_frames_of_a_chunk_that_its_vae_cannot_make(folder: Path) -> None:
+    from tests.container.library import call_transfer, load_transfer
+
+    options = {"height": 32, "width": 48, "num_inference_steps": 1, "num_frames_per_chunk": 10}
+    assert len(call_transfer(load_transfer(folder, "edge"), noise(19), **options)) < 19  # so such a chunk is refused
+
+
+def test_the_bare_pipeline_makes_blocked_frames_black(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.container.library import call_transfer, load_transfer
+
+    pipeline = load_transfer(folder, "edge")
+    monkeypatch.setattr(pipeline.safety_checker, "check_video_safety", lambda frames: None)
+    options = {"height": 32, "width": 48, "num_inference_steps": 1, "num_frames_per_chunk": 5}
+    assert not call_transfer(pipeline, noise(5), **options).any()
+
+
 def test_a_stand_in_checker_can_pass_nothing(folder: Path) -> None:
     family, _ = load(folder)
     checker = family._pipeline.safety_checker
