@@ -8,6 +8,7 @@ from typing import Literal
 from cosmos_handler.artifacts.checkpoint import Family
 from cosmos_handler.artifacts.inspection import read_object
 from cosmos_handler.artifacts.native.layout import NativeCheckpoint, checkpoint_files, choose, own_files
+from cosmos_handler.artifacts.repositories import not_served
 
 SUPPORTED = (
     "Cosmos Predict2.5 in diffusers form (model_index.json naming Cosmos2_5_PredictBasePipeline), "
@@ -36,6 +37,7 @@ _OTHER_PIPELINES: Mapping[str, str] = {
 _OTHER_TYPES: Mapping[str, str] = {
     "cosmos3_edge": "Cosmos 3 Edge",
 }
+_REWARD_MARKS = ("Reward", "SequenceClassification")  # in the class: scores instead of words
 _PIPELINE_FOLDERS = ("text_encoder", "transformer", "vae")
 
 
@@ -61,6 +63,12 @@ def recognise(folder: Path, *, chosen: str | None = None) -> Recognised:
     chosen: of several checkpoints in that layout, the file or folder to serve.
     Raises CheckpointError where a mark is there but cannot be read.
     """
+    recognised = _recognised(folder, chosen)
+    other = not_served(folder.name)
+    return _unsupported(other) if recognised.kind == "supported" and other is not None else recognised
+
+
+def _recognised(folder: Path, chosen: str | None) -> Recognised:
     if (folder / "model_index.json").is_file():
         if _text(folder / "model_index.json", "_class_name") in COSMOS3_PIPELINES:
             return _cosmos3(folder)
@@ -121,6 +129,8 @@ def _by_type(config: Path) -> Recognised:
     model_type = content.get("model_type")
     architectures = content.get("architectures")
     classes = [item for item in architectures if isinstance(item, str)] if isinstance(architectures, list) else []
+    if any(mark in name for name in classes for mark in _REWARD_MARKS):
+        return _unsupported(f"Cosmos Reason1 Reward, or another model with a head of its own ({classes[0]})")
     for (known_type, known_class), family in _REASONERS.items():
         if model_type == known_type or (model_type is None and known_class in classes):
             return Recognised("supported", family)
@@ -149,7 +159,12 @@ def _shown(files: list[str]) -> str:
 
 
 def _unsupported(model: str) -> Recognised:
-    return Recognised("unsupported", reason=f"is {model}, which is not supported yet; served are {SUPPORTED}")
+    return Recognised("unsupported", reason=not_supported(model))
+
+
+def not_supported(model: str) -> str:
+    """What to say of a Cosmos model that is not served, without a subject."""
+    return f"is {model}, which is not supported yet; served are {SUPPORTED}"
 
 
 def _text(file: Path, key: str) -> str:

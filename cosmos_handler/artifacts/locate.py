@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosmos_handler.artifacts.assembled import assembled
+from cosmos_handler.artifacts.known import not_supported
 from cosmos_handler.artifacts.native.layout import VAE_FILE, pick
-from cosmos_handler.artifacts.repositories import REPOSITORIES, Repository
+from cosmos_handler.artifacts.repositories import REPOSITORIES, Repository, not_served
 from cosmos_handler.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ def locate(source: ModelSource) -> Located:
         # Before the library puts it into a header: it would repeat the token in its complaint.
         raise CheckpointError("HF_TOKEN holds blanks or other characters that no token has: set it again")
     owner_and_name = source.hub_model_id
+    other = not_served(owner_and_name)
+    if other is not None:
+        raise CheckpointError(f"{owner_and_name} {not_supported(other)}")
     snapshot = _fetched(source, REPOSITORIES.get(owner_and_name))
     name = owner_and_name.rsplit("/", 1)[-1]
     return Located(

@@ -262,6 +262,11 @@ def test_reason1_has_one_file_of_settings_for_images_and_videos(tmp_path: Path, 
         ("modular_model_index.json", {"_class_name": "Cosmos3DistilledModularPipeline"}, "is a Cosmos 3 of the class"),
         ("config.json", {"model_type": "cosmos3_edge"}, "is Cosmos 3 Edge,"),
         ("config.json", {"architectures": ["CosmosEmbed1"]}, "is a Cosmos model of the type CosmosEmbed1,"),
+        (
+            "config.json",
+            {"model_type": "qwen2_5_vl", "architectures": ["Qwen2_5_VLForSequenceClassification"]},
+            "is Cosmos Reason1 Reward, or another model with a head of its own",
+        ),
     ],
 )
 def test_other_cosmos_models_are_named_and_refused(tmp_path: Path, file: str, content: Any, said: str) -> None:
@@ -269,6 +274,15 @@ def test_other_cosmos_models_are_named_and_refused(tmp_path: Path, file: str, co
     message = faults_of(tmp_path)
     assert message.startswith(f"{tmp_path} {said}")
     assert "which is not supported yet; served are Cosmos Predict2.5 in diffusers form" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["Cosmos3-Nano-Policy-DROID", "Cosmos3-Nano-Transfer-Auto", "Cosmos-Reason1-7B-Reward"]
+)
+def test_what_bears_no_other_mark_is_told_by_its_name(tmp_path: Path, name: str) -> None:
+    folder = write_reasoner(tmp_path / name)
+    assert faults_of(folder).startswith(f"{folder} is ")
+    assert "which is not supported yet; served are" in faults_of(folder)
 
 
 @pytest.mark.parametrize("file", ["tokenizer.pth", "encoder.jit"])

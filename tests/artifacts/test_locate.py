@@ -14,6 +14,7 @@ import pytest
 from cosmos_handler.artifacts.assembled import assembled
 from cosmos_handler.artifacts.discover import discover
 from cosmos_handler.artifacts.locate import Located, ModelSource, locate
+from cosmos_handler.artifacts.repositories import not_served
 from cosmos_handler.errors import CheckpointError
 from tests.artifacts.hub import COMMIT, Hub, Refusal, commit_of, serving
 from tests.artifacts.miniature import write_generator, write_json, write_reasoner
@@ -185,6 +186,43 @@ def test_of_nvidias_own_files_only_the_one_that_is_served_is_fetched(
     assert (located.folder / fetched).is_file()
     assert located.revision == COMMIT
     assert locate(replace(source, offline=True)) == located
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Cosmos-1.0-Autoregressive-4B", "Cosmos 1.0 or Predict1 Autoregressive"),
+        ("Cosmos-Predict1-13B-Video2World", "Cosmos 1.0 or Predict1 Autoregressive"),
+        ("Cosmos-1.0-Diffusion-7B-Text2World", "Cosmos 1.0 or Predict1"),
+        ("Cosmos-Predict1-7B-Video2World", "Cosmos 1.0 or Predict1"),
+        ("Cosmos-Predict2-2B-Multiview", "a multiview Cosmos Predict2"),
+        ("Cosmos-Predict2-2B-Sample-Action-Conditioned", "an action-conditioned Cosmos Predict2"),
+        ("Cosmos-Predict2-14B-Video2World", "Cosmos Predict2"),
+        ("Cosmos-Transfer1-7B", "Cosmos Transfer1"),
+        ("Cosmos-Policy-LIBERO-Predict2-2B", "Cosmos Policy"),
+        ("Cosmos-Embed1-336p", "Cosmos Embed1"),
+        ("Cosmos-Reason1-7B-Reward", "Cosmos Reason1 Reward"),
+        ("Cosmos3-Nano-Policy-DROID", "a Cosmos 3 Policy"),
+        ("Cosmos3-Edge", "Cosmos 3 Edge"),
+        ("Cosmos3-Super-Text2Image-4Step", "a distilled Cosmos 3"),
+        ("Cosmos3-Nano-Sim-Auto", "a multiview or simulating Cosmos 3"),
+        ("Cosmos-Tokenize1-CV8x8x8-720p", "a Cosmos tokenizer alone"),
+        ("Cosmos-UpsamplePrompt1-12B-Transfer", "a Cosmos prompt upsampler alone"),
+        ("Cosmos-1.0-Guardrail", "the Cosmos guardrails alone"),
+    ],
+)
+def test_models_that_are_not_served_are_refused_before_anything_is_fetched(cache: Path, name: str, said: str) -> None:
+    message = fault_of(hub_source(cache, hub_model_id=f"nvidia/{name}", endpoint="http://127.0.0.1:1"))
+    assert message.startswith(f"nvidia/{name} is {said}, which is not supported yet; served are Cosmos Predict2.5")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Cosmos-Predict2.5-2B", "Cosmos-Predict2.5-14B", "Cosmos-Transfer2.5-2B", "Cosmos-Reason1-7B", "Cosmos-Reason2-8B",
+     "Cosmos3-Nano", "Cosmos3-Super", "Cosmos3-Super-Image2Video", "Cosmos3-Nano-Reasoner"],
+)  # fmt: skip
+def test_models_that_are_served_are_not(name: str) -> None:
+    assert not_served(f"nvidia/{name}") is None
 
 
 def test_several_files_to_choose_from_are_told_before_any_is_fetched(hub: Hub, cache: Path) -> None:

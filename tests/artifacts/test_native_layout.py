@@ -135,7 +135,7 @@ def test_a_choice_where_there_is_nothing_to_choose_is_refused(tmp_path: Path) ->
     ("names", "said"),
     [
         (["net.blocks.0.self_attn.q_proj.weight"], "Cosmos Predict2"),
-        (["net.blocks.block0.blocks.0.block.attn.to_q.0.weight"], "Cosmos 1.0, Predict1 or Transfer1"),
+        (["net.blocks.block0.blocks.0.block.attn.to_q.0.weight"], "Cosmos 1.0 or Predict1"),
         (["net.blocks.0.self_attn.q_proj.weight", "net.view_embeddings.weight"], "a multiview Cosmos 2.5"),
         (["net.action_embedder_B_D.fc1.weight"], "an action-conditioned Cosmos 2.5"),
         (["tok_embeddings.weight"], "Cosmos 1.0 or Predict1 Autoregressive"),
@@ -150,6 +150,22 @@ def test_other_models_are_told_by_their_tensors(tmp_path: Path, names: list[str]
     message = fault_of(tmp_path)
     assert message.startswith(f"{tmp_path} is {said}")
     assert "which is not supported yet; served are" in message
+
+
+def test_older_repositories_with_several_files_are_told_by_what_is_in_them(tmp_path: Path) -> None:
+    import torch
+
+    for number, (files, said) in enumerate(
+        (
+            (["base_model.pt", "edge_control.pt", "vis_control.pt"], "Cosmos Transfer1"),
+            (["model-480p-10fps.pt", "model-720p-16fps.pt"], "Cosmos Predict2"),
+        )
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for file in files:
+            torch.save({"net.blocks.0.self_attn.q_proj.weight": torch.zeros(2)}, folder / file)
+        assert fault_of(folder).startswith(f"{folder} is {said}, which is not supported yet")
 
 
 def test_averaged_weights_come_before_those_they_were_averaged_from(native: Path) -> None:

@@ -14,7 +14,7 @@ _MARKS = (
     ("view_embedding", "a multiview Cosmos 2.5"),
     ("action_embedder", "an action-conditioned Cosmos 2.5"),
     ("control_blocks_0.", "a Cosmos Transfer2.5 with several control branches in one file"),
-    ("blocks.block0.", "Cosmos 1.0, Predict1 or Transfer1"),
+    ("blocks.block0.", "Cosmos 1.0 or Predict1"),
     ("encoder.downsamples.0.residual.0.gamma", "the VAE of a Cosmos model (tokenizer.pth) without its transformer"),
     ("tok_embeddings.weight", "Cosmos 1.0 or Predict1 Autoregressive"),
     ("layers.0.attention.wq.weight", "Cosmos 1.0 or Predict1 Autoregressive"),

@@ -102,6 +102,8 @@ def choose(folder: Path, files: Sequence[str], *, chosen: str | None) -> NativeC
 
     Raises CheckpointError where it is not told which of them is meant, or where a file is not whole.
     """
+    if any(file.endswith("_control.pt") for file in files):
+        return "Cosmos Transfer1"  # a branch for each control, named so, beside base_model.pt
     try:
         picked = pick(files, chosen=chosen, where=str(folder))
     except CheckpointError:
