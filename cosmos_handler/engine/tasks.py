@@ -6,6 +6,7 @@ from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.engine.generation import Encoding, generation_task
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.omni import omni_task
+from cosmos_handler.engine.omni_upsampling import with_caption
 from cosmos_handler.engine.reasoning import reasoning_task
 from cosmos_handler.engine.transfer import transfer_task
 from cosmos_handler.engine.upsampling import reasoner_for, with_upsampling
@@ -40,5 +41,7 @@ async def _task(
     if isinstance(request, TransferRequest):
         return await transfer_task(invocation, request, checkpoint, inbox, encoding)
     if isinstance(request, OmniRequest):
-        return await omni_task(invocation, request, checkpoint, inbox, encoding)
+        reasoner = reasoner_for(invocation, checkpoint, models) if request.prompt_upsampling else None
+        made = await omni_task(invocation, request, checkpoint, inbox, encoding)
+        return await with_caption(made, reasoner, invocation, request, inbox) if reasoner else made
     return await reasoning_task(invocation, request, checkpoint, inbox)

@@ -35,6 +35,8 @@ def reasoner_for(invocation: Invocation, checkpoint: Checkpoint, models: Sequenc
     reasoners = {model.name: model for model in models if "reasoner" in model.tasks}
     if checkpoint.prompt_upsampler is not None:
         return reasoners[checkpoint.prompt_upsampler]
+    if checkpoint.name in reasoners:  # a Cosmos 3 asks itself
+        return checkpoint
     if not reasoners:
         problem = "needs a reasoner to write the prompt, and none is loaded here"
         raise InvalidField(field, problem, allowed="false, or a server with a Cosmos reasoner beside this model")

@@ -27,6 +27,7 @@ ALIASES = {
     "frames_per_sec": "fps",
     "flow_shift": "shift",
     "size": "resolution",
+    "upsample_prompt": "prompt_upsampling",
 }
 
 # What a template may do with a number, so that no text of the client's is a program or a page long.
@@ -184,6 +185,14 @@ class OmniRequest(NotYet):
     inverse_resolution_template: SizeTemplate | None = Field(None, description="text with {height} and {width}")
     negative_metadata_mode: Literal["none", "same", "inverse"] = Field("none", description="none, same, inverse")
     negative_prompt_keep_metadata: bool = Field(True, description="true or false")
+    prompt_upsampling: bool = Field(False, description="true or false: have a loaded reasoner write a caption of it")
+    prompt_upsampler_max_tokens: int | None = Field(None, ge=1, le=262_144, description="whole number, 1 to 262144")
+    prompt_upsampler_temperature: float | None = Field(None, ge=0, le=2, description="number, 0 (greedy) to 2")
+    prompt_upsampler_top_p: float | None = Field(None, gt=0, le=1, description="number above 0, up to 1")
+    prompt_upsampler_top_k: int | None = Field(None, ge=1, le=1000, description="whole number, 1 to 1000")
+    prompt_upsampler_repetition_penalty: float | None = Field(None, gt=0, le=10, description="number above 0, up to 10")
+    prompt_upsampler_presence_penalty: float | None = Field(None, ge=-2, le=2, description="number, -2 to 2")
+    prompt_upsampler_seed: int | None = Field(None, ge=0, le=2**32 - 1, description="whole number, 0 to 4294967295")
     sigma_max: Annotated[float | None, _only(80.0)] = Field(None, description="80")
     normalize_cfg: Annotated[bool | None, _only(False)] = Field(None, description="false")
     guidance_interval: Annotated[None, _later("guidance in some steps only")] = Field(None, description="null")

@@ -103,6 +103,20 @@ def test_a_video_made_in_between_changes_nothing(server: Server) -> None:
     assert server.invoke(made, accept="application/x-npz").content == frames
 
 
+def test_it_writes_the_generators_prompt(server: Server, tmp_path: Path) -> None:
+    """On request, and with the image in sight; the video is the one of that prompt."""
+    small = {"resolution": "64,96", "num_frames": 5, "num_steps": 2, "model_mode": "image2video"}
+    asked = {**small, "image": data_url(png(96, 128), "image/png")}
+    longer = {**asked, "prompt": "a robot", "prompt_upsampling": True, "prompt_upsampler_max_tokens": 24}
+    answer = server.invoke(longer).json()
+    assert len(answer["upsampled_prompt"]) > len("a robot")
+    assert answer["stage_seconds"].keys() >= {"upsample_prompt", "denoise", "decode"}
+    frames = server.invoke(longer, accept="application/x-npz").content
+    plain = server.invoke({**asked, "prompt": answer["upsampled_prompt"]}, accept="application/x-npz").content
+    assert frames == plain
+    assert frames != server.invoke({**asked, "prompt": "a robot"}, accept="application/x-npz").content
+
+
 def test_openais_chat_reaches_it(server: Server) -> None:
     body = {"messages": [{"role": "user", "content": "Say something."}], "temperature": 0, "max_tokens": 12}
     chat = server.invoke(body).json()

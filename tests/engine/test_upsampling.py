@@ -12,10 +12,10 @@ from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.tasks import build_task
 from cosmos_handler.errors import InvalidField
 from cosmos_handler.media.limits import MediaLimits
-from cosmos_handler.messages.tasks import Generate
+from cosmos_handler.messages.tasks import Generate, Omni
 from cosmos_handler.schemas.invocation import parse
 from cosmos_handler.schemas.served import Served
-from tests.fakes import PREDICT, REASON
+from tests.fakes import COSMOS3, PREDICT, REASON
 
 OTHER = replace(REASON, name="other", family="reason1")
 
@@ -66,3 +66,39 @@ def test_refused_before_anything_is_read(models: tuple[Checkpoint, ...], said: s
     with pytest.raises(InvalidField, match=said) as caught:
         task(*models, upsample_prompt=True, inference_type="image2world", image="this is no picture")
     assert caught.value.field == "upsample_prompt"
+
+
+def omni_task(*models: Checkpoint, **body: Any) -> Omni:
+    served = [Served(model.name, model.aliases, model.family, model.tasks) for model in models]
+    whole = {"prompt": "a robot", "model_mode": "text2video", "prompt_upsampling": True, "model": "omni", **body}
+    inbox = Inbox(Path("/nowhere"), {}, MediaLimits(), asyncio.Semaphore())
+    built = asyncio.run(build_task(parse(whole, models=served), models[0], models, inbox, "mp4"))
+    assert isinstance(built, Omni)
+    return built
+
+
+def test_a_cosmos_3_asks_itself_for_a_caption_as_nvidia_draws_it() -> None:
+    plan = omni_task(COSMOS3, REASON, OTHER).upsampling
+    assert plan is not None
+    drawn = plan.question
+    assert (plan.model, drawn.seed, drawn.max_tokens, drawn.default_max_tokens) == ("omni", 3407, None, 20_000)
+    assert (drawn.temperature, drawn.top_p, drawn.top_k, drawn.presence_penalty) == (0.7, 0.8, 20, 1.5)
+    words = plan.question.turns[1].pieces[0].text or ""
+    assert '"segments"' in words
+    assert "they end by 0:08" in words
+    assert words.endswith("\na robot")
+
+
+def test_the_caption_of_a_picture_knows_no_time() -> None:
+    plan = omni_task(
+        COSMOS3, model_mode="text2image", prompt_upsampler_seed=5, prompt_upsampler_temperature=0
+    ).upsampling
+    assert plan is not None
+    assert '"segments"' not in (plan.question.turns[1].pieces[0].text or "")
+    assert (plan.question.seed, plan.question.do_sample) == (5, False)
+
+
+def test_another_reasoner_writes_for_a_cosmos_3_where_it_is_paired() -> None:
+    plan = omni_task(replace(COSMOS3, prompt_upsampler="reason"), REASON, OTHER).upsampling
+    assert plan is not None
+    assert plan.model == "reason"

@@ -67,6 +67,10 @@ def test_a_caption_holds_the_numbers_itself() -> None:
     assert "\\u00e9" in read  # as json.dumps writes it, which is what the model was trained on
 
 
+def test_a_caption_may_be_fenced() -> None:
+    assert read_prompt(omni('```json\n{"a": 1}\n```')) == read_prompt(omni('{"a": 1}'))
+
+
 def test_the_caption_of_a_picture_has_no_time() -> None:
     read = read_prompt(omni('{"a": 1, "fps": 5, "duration": "1s"}', {"aspect_ratio": None}, num_frames=1))
     assert json.loads(read) == {"a": 1, "resolution": {"H": 720, "W": 1280}}

@@ -5,9 +5,12 @@ captions in JSON, which the model knows with those numbers inside.
 """
 
 import json
+import re
 from typing import Any
 
 from cosmos_handler.messages.tasks import Omni
+
+_FENCE = re.compile(r"\A```\w*\n(.*)\n```\Z", re.DOTALL)
 
 
 def read_prompt(task: Omni) -> str:
@@ -33,9 +36,9 @@ def read_negative_prompt(task: Omni) -> str:
 
 
 def _caption(prompt: str) -> dict[str, Any] | None:
-    """The object of a prompt that is one in JSON."""
+    """The object of a prompt that is one in JSON, fenced as reasoners like to write it or not."""
     try:
-        value = json.loads(prompt)
+        value = json.loads(_FENCE.sub(r"\1", prompt.strip()))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -1,0 +1,77 @@
+"""A short prompt made a caption in JSON by a loaded reasoner, which is what Cosmos 3 was trained to read."""
+
+from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.artifacts.defaults import given
+from cosmos_handler.engine.inbox import Inbox
+from cosmos_handler.engine.reasoning import reasoning_task
+from cosmos_handler.messages.tasks import Omni, Upsampling
+from cosmos_handler.schemas.invocation import Invocation
+from cosmos_handler.schemas.omni import OmniRequest
+from cosmos_handler.schemas.reasoning import ReasoningRequest
+
+# NVIDIA's way to draw for this (Cosmos 3's README, and the framework's defaults).
+_MAX_TOKENS = 20_000
+_TEMPERATURE, _TOP_P, _TOP_K = 0.7, 0.8, 20
+_REPETITION_PENALTY, _PRESENCE_PENALTY = 1.0, 1.5
+_SEED = 3407
+# Eight seconds at the rate that reasoners are trained at: enough to say what goes on.
+_MAX_FRAMES = 32
+
+# The keys are those of NVIDIA's captions; the words about them are our own.
+_WISH = """\
+You turn a short description of {thing} into a dense caption, as one JSON object with these keys:
+- "subjects": a list of objects with "description", "appearance_details", "relationship", "location", "relative_size",
+  "orientation", "pose", "action", "state_changes", "clothing", "expression", "gender", "age",
+  "skin_tone_and_texture", "facial_features", "number_of_subjects", "number_of_arms", "number_of_legs"
+- "background_setting": a text
+- "lighting": "conditions", "direction", "shadows", "illumination_effect"
+- "aesthetics": "composition", "color_scheme", "mood_atmosphere", "patterns"
+- "cinematography": "camera_motion", "framing", "camera_angle", "depth_of_field", "focus", "lens_focal_length"
+- "style_medium", "artistic_style", "context": texts
+{time}- "text_and_signage_elements": a list
+Keep what is asked for and every word that stands in quotes; add only what follows from it, and leave what does not
+apply an empty text. Where an image or a video is shown, take how everything looks from it.
+Answer with the JSON object and nothing else."""
+_TIME = """\
+- "actions": a list of objects with "time", such as "0:00-0:02", and "description"; they end by {end}
+- "segments": a list of objects with "segment_index", "time_range", "description", "key_changes", "camera"
+- "transitions": a list
+- "temporal_caption": all that happens, from the first second to the last
+"""
+
+
+async def with_caption(
+    task: Omni, reasoner: Checkpoint, invocation: Invocation, request: OmniRequest, inbox: Inbox
+) -> Omni:
+    """The task, with its prompt to be made a caption first. Raises RequestError."""
+    question = await reasoning_task(invocation, _asked(task, request), reasoner, inbox)
+    question = question.model_copy(update={"default_max_tokens": _MAX_TOKENS})
+    plan = Upsampling(model=reasoner.name, field=invocation.written("prompt_upsampling"), question=question)
+    return task.model_copy(update={"upsampling": plan})
+
+
+def _asked(task: Omni, request: OmniRequest) -> ReasoningRequest:
+    """The question to the reasoner, which sees what the video goes on from: the whole clip and not its end alone."""
+    fields = {"image": "image", "video": "video", "vision_path": "input_path"}
+    name = next((name for name in fields if getattr(request, name) is not None), None)
+    shown = {fields[name]: getattr(request, name)} if task.media is not None and name is not None else {}
+    if task.media is not None and task.media.kind == "video":
+        shown["max_frames"] = _MAX_FRAMES
+    return ReasoningRequest(
+        prompt=f"{_wish(task)}\n\nThe short description:\n{request.prompt}",
+        **shown,
+        seed=given(request.prompt_upsampler_seed, _SEED),
+        max_tokens=request.prompt_upsampler_max_tokens,
+        temperature=given(request.prompt_upsampler_temperature, _TEMPERATURE),
+        top_p=given(request.prompt_upsampler_top_p, _TOP_P),
+        top_k=given(request.prompt_upsampler_top_k, _TOP_K),
+        repetition_penalty=given(request.prompt_upsampler_repetition_penalty, _REPETITION_PENALTY),
+        presence_penalty=given(request.prompt_upsampler_presence_penalty, _PRESENCE_PENALTY),
+    )
+
+
+def _wish(task: Omni) -> str:
+    if task.makes_picture:
+        return _WISH.format(thing="a picture", time="")
+    minutes, seconds = divmod(round(task.num_frames / task.fps), 60)
+    return _WISH.format(thing="a video", time=_TIME.format(end=f"{minutes}:{seconds:02d}"))
