@@ -51,4 +51,8 @@ def model_object(checkpoint: Checkpoint) -> dict[str, Any]:
         "limits": asdict(limits) if limits else None,
         "defaults": task_defaults(checkpoint.family, checkpoint.tasks),
     }
-    return shown | {"controls": list(checkpoint.controls)} if checkpoint.controls else shown
+    if checkpoint.controls:
+        shown["controls"] = list(checkpoint.controls)
+    if checkpoint.loras:
+        shown["loras"] = [lora.name for lora in checkpoint.loras]
+    return shown

@@ -46,6 +46,15 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Lora:
+    """An adapter of the transformer that a request may ask for. file: relative to the checkpoint."""
+
+    name: str
+    file: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
 class GenerationLimits:
     """The largest video a generator's position table was made for.
 
@@ -88,6 +97,7 @@ class Checkpoint:
     context_tokens: int | None
     places: Mapping[str, str] = field(default_factory=dict)
     prompt_upsampler: str | None = None
+    loras: tuple[Lora, ...] = ()
 
     @property
     def controls(self) -> tuple[str, ...]:

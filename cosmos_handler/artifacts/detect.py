@@ -8,6 +8,7 @@ from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.elsewhere import Elsewhere
 from cosmos_handler.artifacts.inspection import Inspection
 from cosmos_handler.artifacts.known import SUPPORTED, recognise_deeply
+from cosmos_handler.artifacts.lora import find_loras
 from cosmos_handler.artifacts.native.examine import examine_native
 from cosmos_handler.artifacts.revision import files_revision
 from cosmos_handler.errors import CheckpointError
@@ -76,6 +77,8 @@ def _detect(
     else:
         title, tasks, folders = reasoner.TITLES[recognised.family], reasoner.TASKS, reasoner.FOLDERS
         parts, context_tokens = reasoner.examine(look, recognised.family)
+    transformer = next((part for part in parts if part.name == "transformer"), None)
+    loras = find_loras(look, transformer) if recognised.family == "predict2.5" else ()
     if control is not None and recognised.family != "transfer2.5":
         look.fault("cosmos.json gives it a control, which only a Transfer2.5 checkpoint has")
     if look.faults:
@@ -92,4 +95,5 @@ def _detect(
         generation=generation,
         context_tokens=context_tokens,
         places=places,
+        loras=loras,
     )

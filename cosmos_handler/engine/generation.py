@@ -47,6 +47,7 @@ async def generation_task(
     chunks = plan_chunks(invocation, request, defaults, limits, num_output_frames)
     latent_frames = _latent_conditional_frames(invocation, request, kind)
     _leave_room(invocation, request, latent_frames, limits, num_output_frames)
+    lora = _lora(invocation, request, checkpoint)
     media = await _conditioning(invocation, request, kind, latent_frames, inbox)
     return Generate(
         inference_type=kind.name,
@@ -61,6 +62,8 @@ async def generation_task(
         num_chunks=chunks.count,
         chunk_overlap=chunks.overlap,
         num_output_frames=num_output_frames,
+        lora=lora,
+        lora_scale=given(request.lora_scale, 1.0),
         height=height,
         width=width,
         fps=given(request.fps, defaults.fps),
@@ -92,6 +95,18 @@ def _size(
                 allowed=f"multiples of {step}, {step} to {most}",
             )
     return height, width
+
+
+def _lora(invocation: Invocation, request: GenerationRequest, checkpoint: Checkpoint) -> str | None:
+    names = [lora.name for lora in checkpoint.loras]
+    if request.lora is None:
+        if request.lora_scale is not None:
+            raise InvalidField(invocation.written("lora_scale"), "is given without lora", allowed="leave it out")
+        return None
+    if request.lora not in names:
+        problem = f"{checkpoint.name} has no adapter {request.lora[:100]!r}"
+        raise InvalidField(invocation.written("lora"), problem, allowed=", ".join(names) or "leave it out: it has none")
+    return request.lora
 
 
 def _latent_conditional_frames(invocation: Invocation, request: GenerationRequest, kind: _Kind) -> int:

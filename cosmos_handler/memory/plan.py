@@ -52,6 +52,10 @@ def make_plan(checkpoints: Sequence[Checkpoint], *, budget_bytes: int) -> Plan:
         Row(checkpoint.name, part.name, part.size_bytes, "resident")
         for checkpoint in checkpoints
         for part in checkpoint.parts
+    ) + tuple(
+        Row(checkpoint.name, f"lora {lora.name}", lora.size_bytes, "resident")
+        for checkpoint in checkpoints
+        for lora in checkpoint.loras
     )
     plan = Plan(rows, budget_bytes)
     if sum(row.size_bytes for row in rows) > budget_bytes * (1 - _WORKING_SHARE):

@@ -43,6 +43,7 @@ class Generate(Generation):
 
     num_chunks: how many times num_frames are made, each time going on from the last chunk_overlap frames of the time
         before, which are not repeated in the video.
+    lora: the name of the adapter to switch on for this task alone, lora_scale times as strong as it was trained.
     """
 
     kind: Literal["generate"] = "generate"
@@ -51,6 +52,8 @@ class Generate(Generation):
     num_latent_conditional_frames: int
     num_chunks: int = 1
     chunk_overlap: int = 1
+    lora: str | None = None
+    lora_scale: float = 1.0
 
 
 class Transfer(Generation):

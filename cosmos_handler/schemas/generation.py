@@ -62,6 +62,8 @@ class GenerationRequest(BaseModel):
     seed: int | None = Field(None, ge=0, le=2**32 - 1, description="whole number, 0 to 4294967295")
     guidance: float | None = Field(None, ge=0, le=20, description="number, 0 to 20")
     num_steps: int | None = Field(None, ge=1, le=200, description="whole number, 1 to 200")
+    lora: str | None = Field(None, description="name of one of the model's LoRA adapters")
+    lora_scale: float | None = Field(None, ge=0, le=2, description="number, 0 to 2; 1 by default")
     num_output_frames: int | None = Field(
         None, ge=1, description="whole number from 1 up to the most the model can make"
     )

@@ -69,6 +69,8 @@ def test_nvidias_size_by_default() -> None:
         ({"inference_type": "text2world", "num_input_frames": 1}, "num_input_frames"),
         ({"inference_type": "video2world"}, "input_path"),
         ({"input_reference": "AAAA"}, "inference_type"),
+        ({"lora": "paint"}, "lora"),
+        ({"lora_scale": 0.5}, "lora_scale"),
         ({"inference_type": "image2world", "image": "AAAA", "num_frames": 1}, "num_frames"),
         ({"inference_type": "video2world", "video": "AAAA", "num_frames": 5}, "num_frames"),
         ({"inference_type": "video2world", "video": "AAAA", "num_input_frames": 1, "num_frames": 1}, "num_frames"),

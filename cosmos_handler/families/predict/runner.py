@@ -11,6 +11,7 @@ from PIL import Image
 from transformers import AutoTokenizer
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.families.adapters import Adapters
 from cosmos_handler.families.base import Context, Family, Frames
 from cosmos_handler.families.decoding import ChecksElsewhere, uint8_frames
 from cosmos_handler.memory.components import PartClass
@@ -37,12 +38,17 @@ class Predict25(Family):
             safety_checker=ChecksElsewhere(),
         )
         self._pipeline.set_progress_bar_config(disable=True)
+        self._adapters = Adapters(self._pipeline, checkpoint)
 
     @torch.no_grad()
     def run(self, task: Generate, context: Context) -> Frames:
         """The video of a task: uint8 frames, as many as its chunks make."""
         with context.stage("encode_text", ("text_encoder",)):
             embeds = self._encode(task, context)
+        with self._adapters.switched_on(task.lora, task.lora_scale):
+            return self._frames(task, context, embeds)
+
+    def _frames(self, task: Generate, context: Context, embeds: Mapping[str, Any]) -> Frames:
         chunks: list[NDArray[np.uint8]] = []
         for number in range(task.num_chunks):
             start = _handed_on(chunks[-1], task.chunk_overlap) if chunks else _conditioning(task)
