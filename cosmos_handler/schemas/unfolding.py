@@ -38,8 +38,9 @@ def unfold(body: Mapping[str, Any], uploads: Mapping[str, bytes]) -> Unfolded:
         if path is not None:
             _put(flat, words, field, _text(key, path, uploads), key)
             media.pop(path, None)
-    if "video_params" in flat:
-        _unfold_video_params(flat, words)
+    nested = flat.pop("video_params", None)
+    if nested is not None:
+        _unfold_video_params(nested, flat, words)
     # NIM's clients switch it off where it is on by default; here it is off.
     if flat.get("prompt_upsampling") is False:
         del flat["prompt_upsampling"]
@@ -85,8 +86,7 @@ def _text(key: str, path: Any, uploads: Mapping[str, bytes]) -> str:
         raise InvalidField(key, f"names {path[:200]!r}, which is not UTF-8 text") from None
 
 
-def _unfold_video_params(flat: dict[str, Any], words: dict[str, str]) -> None:
-    nested = flat.pop("video_params")
+def _unfold_video_params(nested: Any, flat: dict[str, Any], words: dict[str, str]) -> None:
     if not isinstance(nested, dict):
         raise InvalidField("video_params", "is not an object", allowed=", ".join(_VIDEO_PARAMS))
     for key, value in nested.items():

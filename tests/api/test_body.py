@@ -8,7 +8,7 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from cosmos_handler.api.body import read_body
+from cosmos_handler.api.body import Body, read_body
 from cosmos_handler.errors import InvalidBody, InvalidField, JobCancelled
 
 BOUNDARY = "multipart/form-data; boundary=x"
@@ -99,3 +99,63 @@ def test_a_caller_who_hangs_up_in_the_middle(content_type: str) -> None:
 def test_values_without_end_are_not_read() -> None:
     with pytest.raises(InvalidBody, match="1000000 values"):
         read(b'{"z": [' + b"[]," * 600_000 + b"1]}")
+
+
+def form(*parts: tuple[str, str, str | None]) -> bytes:
+    """A form of parts: name, content, file name."""
+    pieces = []
+    for name, value, filename in parts:
+        own = f'; filename="{filename}"' if filename else ""
+        pieces.append(f'--x\r\nContent-Disposition: form-data; name="{name}"{own}\r\n\r\n{value}\r\n')
+    return "".join([*pieces, "--x--\r\n"]).encode()
+
+
+def read_whole(content: bytes, content_type: str = BOUNDARY) -> Body:
+    """A body, read."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": content}
+
+    scope = {"type": "http", "headers": [(b"content-type", content_type.encode())]}
+    return asyncio.run(read_body(Request(scope, receive), 10**6))
+
+
+def test_files_go_by_the_names_of_their_parts() -> None:
+    request = ("request", '{"prompt_path": "../a/p.txt", "input_path": "photo.png"}', None)
+    body = read_whole(
+        form(request, ("../a/p.txt", "words", None), ("odd", "picture", "photo.png"), ("../b/p.txt", "x", "p.txt"))
+    )
+    # A part that only its own file name connects goes by that; one that nothing mentions is a field.
+    assert body.uploads == {"../a/p.txt": b"words", "photo.png": b"picture", "../b/p.txt": b"x"}
+    assert body.one["../b/p.txt"] == "../b/p.txt"
+    assert body.strict
+
+
+def test_two_files_of_one_name_in_two_folders() -> None:
+    request = ("request", '[{"prompt_path": "a/p.txt"}, {"prompt_path": "b/p.txt"}]', None)
+    body = read_whole(form(request, ("a/p.txt", "1", "p.txt"), ("b/p.txt", "2", "p.txt")))
+    assert body.uploads == {"a/p.txt": b"1", "b/p.txt": b"2"}
+    assert len(body.content) == 2
+    with pytest.raises(InvalidBody, match="takes several"):
+        assert body.one
+
+
+def test_nested_fields_of_a_form() -> None:
+    body = read_whole(form(("prompt", "a", None), ("video_params[height]", "64", None), ("extra[x]", "1", None)))
+    assert body.one == {"prompt": "a", "video_params": {"height": "64"}, "extra": {"x": "1"}}
+    assert not body.strict
+    with pytest.raises(InvalidBody, match="both as text and as an object"):
+        read_whole(form(("extra", "a", None), ("extra[x]", "1", None)))
+
+
+def test_lines_in_a_part_by_its_name() -> None:
+    body = read_whole(form(("request", '{"prompt": "a"}\n{"prompt": "b"}\n{', "jobs.jsonl")))
+    assert isinstance(body.content, list)
+    assert body.content[:2] == [{"prompt": "a"}, {"prompt": "b"}]
+    assert isinstance(body.content[2], InvalidBody)
+
+
+@pytest.mark.parametrize("content", [b"3", b'"text"', b"null"])
+def test_neither_an_object_nor_a_list(content: bytes) -> None:
+    with pytest.raises(InvalidBody, match="not a JSON object"):
+        read_whole(content, "application/json")

@@ -1,0 +1,77 @@
+"""Texts by path, NIM's nested numbers, and what is echoed."""
+
+from typing import Any
+
+import pytest
+
+from cosmos_handler.errors import InvalidField
+from cosmos_handler.schemas.invocation import Invocation, parse
+from cosmos_handler.schemas.served import Served
+
+MODEL = Served("predict", (), "predict2.5", ("text2world", "image2world", "video2world"))
+
+
+def read(body: dict[str, Any], **uploads: bytes) -> Invocation:
+    return parse(body, models=(MODEL,), uploads=uploads)
+
+
+def test_nims_numbers_are_fields_of_their_own() -> None:
+    params = {"height": 64, "width": 96, "frames_count": 9, "frames_per_sec": 12}
+    invocation = read({"prompt": "a", "video_params": params, "guidance_scale": 3, "steps": 2})
+    request: Any = invocation.request
+    assert (request.height, request.width, request.num_output_frames, request.fps) == (64, 96, 9, 12)
+    assert (request.guidance, request.num_steps) == (3, 2)
+    assert invocation.written("num_output_frames") == "video_params.frames_count"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"video_params": 3}, "video_params"),
+        ({"video_params": {"frames": 3}}, "video_params.frames"),
+        ({"video_params": {"frames_count": 0}}, "video_params.frames_count"),
+        ({"video_params": {"height": 64}, "height": 64}, "video_params.height"),
+        ({"video_params": {"frames_count": 5}, "num_output_frames": 5}, "video_params.frames_count"),
+        ({"prompt_path": "a"}, "prompt_path"),
+        ({"extra": 3}, "extra"),
+        ({"extra": dict.fromkeys(map(str, range(101)))}, "extra"),
+        ({"name": "n" * 65}, "name"),
+    ],
+)
+def test_a_fault_is_named_as_it_was_written(body: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        read({"prompt": "a", **body})
+    assert refused.value.field == field
+
+
+def test_texts_by_path() -> None:
+    invocation = read({"prompt_path": "p", "negative_prompt_file": "n"}, p=b"\xef\xbb\xbf a robot\n", n=b"dark", m=b"x")
+    request: Any = invocation.request
+    assert (request.prompt, request.negative_prompt) == ("a robot", "dark")
+    assert invocation.uploads == {"m": b"x"}
+
+
+@pytest.mark.parametrize("path", ["missing", 3, ["p"]])
+def test_a_text_that_did_not_come(path: Any) -> None:
+    with pytest.raises(InvalidField) as refused:
+        read({"prompt_path": path})
+    assert refused.value.field == "prompt_path"
+    assert "multipart part" in str(refused.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xfe"])
+def test_a_text_that_is_none(data: bytes) -> None:
+    with pytest.raises(InvalidField) as refused:
+        read({"prompt_path": "p"}, p=data)
+    assert refused.value.field == "prompt_path"
+
+
+def test_null_is_absence() -> None:
+    body = {"prompt": "a", "prompt_path": None, "negative_prompt_file": None, "video_params": None, "extra": None}
+    assert read({**body, "name": None}).echo == {}
+
+
+def test_name_and_extra_come_back() -> None:
+    invocation = read({"prompt": "a", "name": "n", "extra": {"psnr": 14.0}})
+    assert invocation.echo == {"name": "n", "extra": {"psnr": 14.0}}
+    assert read({"prompt": "a"}).echo == {}
