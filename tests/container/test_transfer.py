@@ -13,6 +13,8 @@ import pytest
 from tests.conftest import CPU_THREADS, Server, data_url, make_tiny, running_server, sample
 from tests.container.library import PROMPT, call_transfer, load_transfer
 from tests.container.media import Frames, clip, frames_of_mp4, frames_of_npz
+from tests.container.test_life import wait_for_line
+from tests.container.test_videos import create, events, wait_until
 
 pytestmark = pytest.mark.model
 
@@ -148,16 +150,31 @@ def test_what_the_answer_carries(server: Server, video: bytes) -> None:
 
 def test_progress_counts_the_steps_of_all_chunks(server: Server, video: bytes) -> None:
     body = {"prompt": PROMPT, "video_path": data_url(video, "video/mp4"), "edge": {}, **SMALL}
-    events = []
+    told = []
     with server.client.stream("POST", "/invocations", json=body, headers={"Accept": "text/event-stream"}) as response:
         assert response.status_code == 200
         for line in response.iter_lines():
             key, _, value = line.partition(": ")
             if key == "data":
-                events.append(json.loads(value))
-    steps = [(event["step"], event["num_steps"]) for event in events if event.get("stage") == "denoise"]
+                told.append(json.loads(value))
+    steps = [(event["step"], event["num_steps"]) for event in told if event.get("stage") == "denoise"]
     assert steps == [(step, 4) for step in range(5)]
-    assert events[-1]["media_type"] == "video/mp4"
+    assert told[-1]["media_type"] == "video/mp4"
+
+
+def test_a_job_is_cancelled_in_the_middle_of_its_second_chunk(server: Server, video: bytes) -> None:
+    small = SMALL | {"num_steps": 30, "num_video_frames_per_chunk": 5}  # four chunks
+    body = {"prompt": PROMPT, "video_path": data_url(video, "video/mp4"), "edge": {}, **small}
+    mark = len(server.log)
+    job = create(server, body)
+    for name, told in events(server, job["id"]):
+        if name == "progress" and told["stage"] == "denoise" and told["step"] >= 35:
+            assert told["num_steps"] == 120
+            server.client.delete(f"/v1/videos/{job['id']}")
+            break
+    stopped = wait_for_line(server, rf"job {job['id']} cancelled in denoise after step (\d+)", after=mark)
+    assert 35 <= int(stopped.group(1)) < 60  # at its very next step, as the family's own test counts
+    assert wait_until(server, job["id"], "cancelled")["error"] is None
 
 
 @pytest.mark.parametrize("control", ["edge", "vis", "depth", "seg"])
