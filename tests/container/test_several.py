@@ -12,7 +12,7 @@ from tests.container.media import clip, png
 
 pytestmark = pytest.mark.model
 
-TINY = {"resolution": "64,96", "num_output_frames": 5, "num_steps": 1}
+TINY = {"resolution": "64,96", "num_output_frames": 9, "num_steps": 1}
 
 
 def send(
@@ -41,7 +41,7 @@ def test_nvidias_samples(server: Server, kind: str, tmp_path: Path) -> None:
         paths = file["samples"][name].values()
         assert answer["extra"] == {"shelf": 3}
         if files.keys() >= set(paths):
-            assert answer["num_output_frames"] == 5
+            assert answer["num_output_frames"] == 9
             assert answer["media_type"] == "video/mp4"
         else:
             assert answer["error"]["field"] in ("prompt_path", "input_path")
