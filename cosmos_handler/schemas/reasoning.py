@@ -185,6 +185,12 @@ class NimExtensions(_Piece):
     guided_json: dict[str, Any] | None = None
 
 
+class StreamOptions(_Piece):
+    """OpenAI's options for a stream."""
+
+    include_usage: Literal[True]  # the last piece of a stream always has it
+
+
 class ChatRequest(Asking):
     """OpenAI's chat completion."""
 
@@ -194,6 +200,7 @@ class ChatRequest(Asking):
         min_length=1, max_length=_MAX_MESSAGES, fail_fast=True, description=f"a list of 1 to {_MAX_MESSAGES} messages"
     )
     stream: bool = Field(False, description="true or false")
+    stream_options: StreamOptions | None = Field(None, description='{"include_usage": true}')
     n: Literal[1] = Field(1, description="1")
     mm_processor_kwargs: ProcessorOptions | None = Field(None, description="options of the vision processor")
     media_io_kwargs: MediaOptions | None = Field(

@@ -53,8 +53,17 @@ def test_a_chat_whole_and_streamed(client: openai.OpenAI) -> None:
     assert text
     assert whole.usage
     assert whole.usage.completion_tokens <= 8
-    pieces = client.chat.completions.create(model="reason2", messages=HELLO, temperature=0, max_tokens=8, stream=True)
-    assert "".join(piece.choices[0].delta.content or "" for piece in pieces) == text
+    pieces = client.chat.completions.create(
+        model="reason2",
+        messages=HELLO,
+        temperature=0,
+        max_tokens=8,
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    streamed = list(pieces)
+    assert "".join(piece.choices[0].delta.content or "" for piece in streamed) == text
+    assert streamed[-1].usage == whole.usage
 
 
 def test_a_chat_without_messages(server: Server) -> None:
