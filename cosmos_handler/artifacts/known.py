@@ -116,8 +116,12 @@ def _by_pipeline(class_name: str, mark: str) -> Recognised:
 
 def _cosmos3(folder: Path) -> Recognised:
     """Nano and Super are served; the distilled ones and Edge bear the same name and are told by other marks."""
-    if (folder / "modular_model_index.json").is_file():
-        return _unsupported("a distilled Cosmos 3 (it has a modular_model_index.json), which needs another sampler")
+    modular = folder / "modular_model_index.json"
+    if modular.is_file():
+        content = read_object(modular, shown_as=str(modular))
+        named = f"{content.get('_class_name')} {content.get('_blocks_class_name')}"
+        if "distilled_sigmas" in content or "Distilled" in named:
+            return _unsupported("a distilled Cosmos 3 (its modular_model_index.json says so), which samples otherwise")
     config = folder / "transformer" / "config.json"
     if config.is_file() and _text(config, "hidden_act") == "relu2":
         return _unsupported("Cosmos 3 Edge (its transformer's hidden_act is relu2)")

@@ -99,6 +99,7 @@ class Omni(Generation):
     """Make a picture or a video with Cosmos 3.
 
     media: the image to go on from, or the frames of a video; condition_frames: the latent frames that are kept of them.
+    use_system_prompt: None where the checkpoint decides.
     """
 
     kind: Literal["omni"] = "omni"
@@ -107,7 +108,7 @@ class Omni(Generation):
     condition_frames: tuple[int, ...]
     shift: float
     metadata: Metadata
-    use_system_prompt: bool
+    use_system_prompt: bool | None
 
     @property
     def makes_picture(self) -> bool:

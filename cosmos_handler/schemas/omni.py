@@ -178,7 +178,7 @@ class OmniRequest(NotYet):
     )
     height: int | None = Field(None, ge=1, description="pixels, together with width")
     width: int | None = Field(None, ge=1, description="pixels, together with height")
-    use_system_prompt: bool = Field(False, description="true or false")
+    use_system_prompt: bool | None = Field(None, description="true or false")
     duration_template: DurationTemplate | None = Field(None, description="text with {duration} and {fps}, or null")
     resolution_template: SizeTemplate | None = Field(None, description="text with {height} and {width}, or null")
     inverse_duration_template: DurationTemplate | None = Field(None, description="text with {duration} and {fps}")

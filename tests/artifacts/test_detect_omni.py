@@ -66,9 +66,14 @@ def test_another_class_and_a_crooked_vae_are_named(tmp_path: Path) -> None:
     assert "scale_factor_temporal is not a whole number" in str(caught.value)
 
 
+def test_a_modular_index_alone_does_not_make_it_a_distilled_one(tmp_path: Path) -> None:
+    write_json(write_omni(tmp_path) / "modular_model_index.json", {"_class_name": "Cosmos3OmniModularPipeline"})
+    assert "text2video" in detect(tmp_path, name="m").tasks
+
+
 def test_distilled_and_edge_are_named_and_refused(tmp_path: Path) -> None:
     distilled, edge = write_omni(tmp_path / "distilled"), write_omni(tmp_path / "edge")
-    write_json(distilled / "modular_model_index.json", {})
+    write_json(distilled / "modular_model_index.json", {"distilled_sigmas": [1.0, 0.9375, 0.8333, 0.625]})
     write_json(edge / "transformer/config.json", {"_class_name": "Cosmos3OmniTransformer", "hidden_act": "relu2"})
     for folder, said in ((distilled, "is a distilled Cosmos 3"), (edge, "is Cosmos 3 Edge")):
         with pytest.raises(CheckpointError, match=said):

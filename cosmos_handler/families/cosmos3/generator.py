@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoTokenizer
 
+from cosmos_handler.artifacts.defaults import given
 from cosmos_handler.errors import InvalidField
 from cosmos_handler.families.base import Context, Frames
 from cosmos_handler.families.cosmos3.prompts import read_negative_prompt, read_prompt
@@ -26,6 +27,8 @@ class Generator:
     def __init__(self, folder: Path, transformer: torch.nn.Module, vae: torch.nn.Module, index: Mapping[str, Any]):
         scheduler = UniPCMultistepScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
         self._scheduler_config = scheduler.config
+        # NVIDIA's framework has no system prompt for Nano and Super, whose files say nothing; diffusers would add one.
+        self._use_system_prompt = bool(index.get("default_use_system_prompt", False))
         self._pipeline = Cosmos3OmniPipeline(
             transformer=transformer,
             text_tokenizer=AutoTokenizer.from_pretrained(folder / "text_tokenizer", local_files_only=True),
@@ -75,7 +78,7 @@ class Generator:
             # The sentences about size and length are in the prompts, as NVIDIA has them.
             add_resolution_template=False,
             add_duration_template=False,
-            use_system_prompt=task.use_system_prompt,
+            use_system_prompt=given(task.use_system_prompt, self._use_system_prompt),
             **conditioning,
             height=task.height,
             width=task.width,
