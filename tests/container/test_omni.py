@@ -239,7 +239,7 @@ def test_nvidias_samples_with_actions_are_refused_by_name(server: Server, file: 
 BAD: list[tuple[str, dict[str, Any], str, str]] = [
     # what, body, field, something that the message must say
     ("a field of another family", {"num_input_frames": 1}, "num_input_frames", "condition_frame_indexes_vision"),
-    ("one frame of a video", {"num_frames": 1}, "num_frames", "2 to 400"),
+    ("one frame of a video", {"model_mode": "text2video", "num_frames": 1}, "num_frames", "2 to 400"),
     ("two frames of a picture", {"model_mode": "text2image", "num_frames": 2}, "num_frames", "1"),
     ("too many frames of the size", {"resolution": "480", "num_frames": 301}, "num_frames", "2 to 300"),
     ("an unknown tier", {"resolution": "512"}, "resolution", "256, 480, 720, 768"),

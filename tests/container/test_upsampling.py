@@ -93,7 +93,7 @@ def test_the_reasoner_sees_the_clip(pair: Server, direct: Any, tmp_path: Path) -
     from transformers.video_utils import VideoMetadata
 
     data = clip(tmp_path / "clip.mp4", num_frames=24)
-    answer = pair.invoke({**ASKED, "video": data_url(data, "video/mp4")}).json()
+    answer = pair.invoke({**ASKED, "num_output_frames": 9, "video": data_url(data, "video/mp4")}).json()
     frames, fps, *_ = frames_of_mp4(data)
     metadata = VideoMetadata(total_num_frames=len(frames), fps=fps, height=frames.shape[1], width=frames.shape[2])
     arguments = {"videos": [frames.transpose(0, 3, 1, 2)], "video_metadata": [metadata], "do_sample_frames": True}
