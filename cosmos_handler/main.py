@@ -121,7 +121,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> SetupError | No
         environment=settings.child_environment,
         cpu_threads=settings.cpu_threads,
     )
-    engine = Engine(_engine_options(settings), backlog=backlog, pool=pool, on_failure=lambda: server.give_up())
+    engine = Engine(engine_options(settings), backlog=backlog, pool=pool, on_failure=lambda: server.give_up())
     store = JobStore(engine, KeepLimits(settings.result_seconds, settings.result_bytes))
     server = _Server(
         uvicorn.Config(
@@ -147,7 +147,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> SetupError | No
     return engine.failure
 
 
-def _engine_options(settings: Settings) -> EngineOptions:
+def engine_options(settings: Settings) -> EngineOptions:
+    """What the engine is told, from the environment."""
     source = ModelSource(
         folder=settings.model_dir,
         hub_model_id=settings.hub_model_id,

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cosmos_handler.errors import SettingsError
+from cosmos_handler.main import engine_options
 from cosmos_handler.settings import VARIABLES, manual, read_settings
 
 
@@ -68,3 +69,13 @@ def test_the_model_process_gets_no_credentials() -> None:
 def test_the_manual_names_every_variable() -> None:
     text = manual()
     assert all(variable.name in text for variable in VARIABLES)
+
+
+def test_where_the_parts_are_that_a_repository_lacks() -> None:
+    named = {"COSMOS_TEXT_ENCODER_DIR": "/r", "COSMOS_VAE_PATH": "/v/tokenizer.pth", "COSMOS_CHECKPOINT": "base/x"}
+    channels = Path("/opt/ml/additional-model-data-sources")
+    found = engine_options(read_settings(named)).elsewhere
+    assert found.text_encoders == (Path("/r"), channels / "text_encoder")
+    assert found.vaes == (Path("/v/tokenizer.pth"), channels / "vae")
+    assert (found.chosen, engine_options(read_settings(named)).source.checkpoint) == ("base/x", "base/x")
+    assert engine_options(read_settings({})).elsewhere.text_encoders == (channels / "text_encoder",)

@@ -112,7 +112,10 @@ def _fetched(source: ModelSource, known: Repository | None) -> _Snapshot:
         }
         return _Snapshot(assembled(snapshot, others), commit)
     # rglob follows no links to folders, and the hub's cache has none; its links to files are found.
-    if source.checkpoint is not None or not any(snapshot.rglob("*.safetensors")):
+    has_library_form = any(snapshot.rglob("*.safetensors"))
+    if known is not None:  # their main branches may hold other safetensors
+        has_library_form = (snapshot / "model_index.json").is_file()
+    if source.checkpoint is not None or not has_library_form:
         snapshot = _download(replace(source, hub_revision=commit), (*_WANTED, *_native(source, snapshot)))
     return _Snapshot(snapshot, commit)
 
@@ -121,6 +124,8 @@ def _native(source: ModelSource, snapshot: Path) -> list[str]:
     """The files of the one checkpoint to fetch in NVIDIA's own form."""
     names = _listed(source, snapshot)
     checkpoints = sorted(name for name in names if name.endswith(".pt"))
+    if not checkpoints and any(name.endswith(".safetensors") for name in names):
+        return []  # what is wrong with it is told when it is detected
     if not checkpoints:
         raise CheckpointError(f"{_shown(source)} holds no weights: neither safetensors nor .pt files of NVIDIA's own")
     picked = list(pick(checkpoints, chosen=source.checkpoint, where=_shown(source)).values())

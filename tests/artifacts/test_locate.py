@@ -13,6 +13,7 @@ import pytest
 
 from cosmos_handler.artifacts.assembled import assembled
 from cosmos_handler.artifacts.discover import discover
+from cosmos_handler.artifacts.elsewhere import Elsewhere
 from cosmos_handler.artifacts.locate import Located, ModelSource, locate
 from cosmos_handler.artifacts.repositories import not_served
 from cosmos_handler.errors import CheckpointError
@@ -186,6 +187,21 @@ def test_of_nvidias_own_files_only_the_one_that_is_served_is_fetched(
     assert (located.folder / fetched).is_file()
     assert located.revision == COMMIT
     assert locate(replace(source, offline=True)) == located
+
+
+def test_main_may_hold_other_safetensors_beside_nvidias_own_files(tmp_path: Path, cache: Path) -> None:
+    model_id = "nvidia/Cosmos-Predict2.5-2B"
+    with serving(Hub(model_id, "main", NATIVE | {"extra/more.safetensors": b"x"})) as hub:
+        located = locate(hub_source(cache, hub_model_id=model_id, hub_revision="main", endpoint=hub.endpoint))
+        assert (located.folder / "base/post-trained/81_ema_bf16.pt").is_file()
+        assert len([name for name in hub.downloaded() if name.endswith(".pt")]) == 1
+
+
+def test_a_choice_where_a_repository_holds_none_of_nvidias_own_is_told(hub: Hub, cache: Path) -> None:
+    hub.files = {name: content for name, content in hub.files.items() if not name.endswith(".pt")}
+    located = locate(hub_source(cache, endpoint=hub.endpoint, checkpoint="base/pre-trained"))
+    with pytest.raises(CheckpointError, match="applies to checkpoints in NVIDIA's own form, and there is none"):
+        discover(located.folder, elsewhere=Elsewhere(chosen="base/pre-trained"))
 
 
 @pytest.mark.parametrize(

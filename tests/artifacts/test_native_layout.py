@@ -209,6 +209,10 @@ def test_names_without_a_prefix_and_other_extra_state_are_read(native: Path) -> 
             f"{POST_TRAINED} holds tensors that Cosmos Predict2.5 has no place for: net.blocks.0.lora.weight",
         ),
         (
+            lambda state: state | {"head.weight": state["net.t_embedding_norm.weight"]},
+            f"{POST_TRAINED} holds tensors of no network that is known: head.weight",
+        ),
+        (
             lambda state: state | {"net.t_embedding_norm.weight": state["net.final_layer.linear.weight"]},
             f"{POST_TRAINED}: net.t_embedding_norm.weight is [64, 32], not [32]",
         ),

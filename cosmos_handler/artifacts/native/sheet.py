@@ -47,8 +47,12 @@ def weights_in(look: Inspection, file: str, *, prefixes: Sequence[str], beside: 
         look.fault(str(error))
         return None
     look.headers[file] = content.raw
+    plain = [key for key in content.tensors if not any(word in key for word in beside)]
     prefix = next((each for each in prefixes if any(key.startswith(each) for key in content.tensors)), "")
-    names = [key for key in content.tensors if key.startswith(prefix) and not any(word in key for word in beside)]
+    names = [key for key in plain if key.startswith(prefix)]
+    strays = sorted(key for key in plain if not key.startswith((prefix, *prefixes)))
+    if strays:
+        look.fault(f"{file} holds tensors of no network that is known: {_named(strays)}")
     return Weights(
         file=file,
         prefix=prefix,
@@ -97,5 +101,9 @@ def part_of(
 
 def _note(look: Inspection, sentence: str, weights: Weights, names: Sequence[str]) -> None:
     if names:
-        shown = ", ".join(weights.prefix + name for name in names[:_MOST_NAMED])
-        look.fault(f"{sentence}: {shown}" + (f", … ({len(names)} in all)" if len(names) > _MOST_NAMED else ""))
+        look.fault(f"{sentence}: {_named([weights.prefix + name for name in names])}")
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(name[:120] for name in names[:_MOST_NAMED])
+    return shown + (f", … ({len(names)} in all)" if len(names) > _MOST_NAMED else "")
