@@ -24,6 +24,7 @@ if str(ROOT) not in sys.path:
 
 from cosmos_handler.artifacts.checkpoint import CONTROL_PART, Checkpoint, Part  # noqa: E402 - of this checkout
 from cosmos_handler.artifacts.elsewhere import Elsewhere  # noqa: E402
+from cosmos_handler.artifacts.lora import FOLDER as LORA_FOLDER  # noqa: E402
 from cosmos_handler.artifacts.transfer import BRANCHES  # noqa: E402
 from cosmos_handler.errors import CheckpointError  # noqa: E402
 
@@ -98,6 +99,8 @@ def convert(checkpoint: Checkpoint, destination: Path, *, max_shard_bytes: int, 
                 _write_part(checkpoint, part, staged, max_shard_bytes=max_shard_bytes)
             else:
                 _take(Path(checkpoint.path) / part.folder, staged / _FOLDERS.get(part.name, (part.name,))[0], link=link)
+        if (Path(checkpoint.path) / LORA_FOLDER).is_dir():
+            _take(Path(checkpoint.path) / LORA_FOLDER, staged / LORA_FOLDER, link=False)
         _take_tokenizer(checkpoint.folder_of("tokenizer"), staged / "tokenizer")
         _take(checkpoint.folder_of("scheduler"), staged / "scheduler", link=False)
         _write_json(staged / "model_index.json", {"_class_name": _PIPELINES[checkpoint.family], **_INDEX})

@@ -121,6 +121,22 @@ def test_large_parts_are_written_in_shards_and_text_encoders_may_be_linked(tiny_
     assert sharded.parts[2].size_bytes == discover(tiny_native)[0].parts[2].size_bytes
 
 
+def test_adapters_come_along(tiny_native: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    source = tmp_path / "native"
+    source.mkdir()
+    for entry in tiny_native.iterdir():
+        (source / entry.name).symlink_to(entry)
+    (source / "lora/mine").mkdir(parents=True)
+    module = "transformer.transformer_blocks.0.attn1.to_q"
+    sides = {f"{module}.lora_A.weight": torch.ones(2, 32), f"{module}.lora_B.weight": torch.ones(32, 2)}
+    save_file(sides, source / "lora/mine/pytorch_lora_weights.safetensors")
+    assert run(source, tmp_path / "c", "--link").returncode == 0
+    assert [lora.name for lora in discover(tmp_path / "c")[0].loras] == ["mine"]
+
+
 def test_what_cannot_be_converted_is_told(tiny_native: Path, converted: Path, tmp_path: Path) -> None:
     for arguments, said in (
         ((tiny_native, converted), "is there already and is not an empty folder"),
