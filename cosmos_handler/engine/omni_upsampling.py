@@ -1,9 +1,12 @@
 """A short prompt made a caption in JSON by a loaded reasoner, which is what Cosmos 3 was trained to read."""
 
+from collections.abc import Mapping
+
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.defaults import given
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.reasoning import reasoning_task
+from cosmos_handler.errors import InvalidField
 from cosmos_handler.messages.tasks import Omni, Upsampling
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.omni import OmniRequest
@@ -38,6 +41,26 @@ _TIME = """\
 - "transitions": a list
 - "temporal_caption": all that happens, from the first second to the last
 """
+
+
+_UNUSED: Mapping[str, float] = {
+    "prompt_upsampler_max_tokens": _MAX_TOKENS,
+    "prompt_upsampler_temperature": _TEMPERATURE,
+    "prompt_upsampler_top_p": _TOP_P,
+    "prompt_upsampler_top_k": _TOP_K,
+    "prompt_upsampler_repetition_penalty": _REPETITION_PENALTY,
+    "prompt_upsampler_presence_penalty": _PRESENCE_PENALTY,
+    "prompt_upsampler_seed": _SEED,
+}
+
+
+def refuse_unused(invocation: Invocation, request: OmniRequest) -> None:
+    """Raise InvalidField for a wish about a caption that nobody is asked to write, unless it is NVIDIA's default."""
+    for name, default in _UNUSED.items():
+        value = getattr(request, name)
+        if value is not None and value != default:
+            problem = f"is {value}, but no prompt is made longer without prompt_upsampling"
+            raise InvalidField(invocation.written(name), problem, allowed=f"leave it out, or say {default}")
 
 
 async def with_caption(

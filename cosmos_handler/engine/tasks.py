@@ -6,7 +6,7 @@ from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.engine.generation import Encoding, generation_task
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.omni import omni_task
-from cosmos_handler.engine.omni_upsampling import with_caption
+from cosmos_handler.engine.omni_upsampling import refuse_unused, with_caption
 from cosmos_handler.engine.reasoning import reasoning_task
 from cosmos_handler.engine.transfer import transfer_task
 from cosmos_handler.engine.upsampling import reasoner_for, with_upsampling
@@ -42,6 +42,8 @@ async def _task(
         return await transfer_task(invocation, request, checkpoint, inbox, encoding)
     if isinstance(request, OmniRequest):
         reasoner = reasoner_for(invocation, checkpoint, models) if request.prompt_upsampling else None
+        if reasoner is None:
+            refuse_unused(invocation, request)
         made = await omni_task(invocation, request, checkpoint, inbox, encoding)
         return await with_caption(made, reasoner, invocation, request, inbox) if reasoner else made
     return await reasoning_task(invocation, request, checkpoint, inbox)

@@ -46,6 +46,13 @@ def _only(default: Any, reason: str) -> Callable[[Any], Any]:
     return check
 
 
+def _pure_noise(value: Any) -> Any:
+    """NVIDIA's scale ends at 200, which is noise alone: what leaving it out means."""
+    if value is None or str(value) in ("200", "200.0"):
+        return None
+    raise ValueError(f'is {str(value)[:40]!r}, and the pipeline begins from noise alone (allowed: "200")')
+
+
 _NoMask = AfterValidator(_only(None, "the pipeline applies a control to the whole picture"))
 _NoContext = AfterValidator(_only(None, "the pipeline takes no picture for the style"))
 _NoGuided = AfterValidator(_only(None, "the pipeline has no guided generation"))
@@ -155,7 +162,7 @@ class TransferRequest(BaseModel):
     vis: Blur | None = Field(None, description="an object")
     depth: Control | None = Field(None, description="an object")
     seg: Seg | None = Field(None, description="an object")
-    sigma_max: Annotated[str | None, AfterValidator(_only(None, "the pipeline begins from noise alone"))] = None
+    sigma_max: Annotated[None, BeforeValidator(_pure_noise)] = Field(None, description='"200"')
     context_frame_index: Annotated[int | None, _NoContext] = None
     image_context_path: Annotated[str | None, _NoContext] = None
     guided_generation_mask: Annotated[str | None, _NoGuided] = None

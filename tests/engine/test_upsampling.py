@@ -102,3 +102,15 @@ def test_another_reasoner_writes_for_a_cosmos_3_where_it_is_paired() -> None:
     plan = omni_task(replace(COSMOS3, prompt_upsampler="reason"), REASON, OTHER).upsampling
     assert plan is not None
     assert plan.model == "reason"
+
+
+def test_how_a_caption_is_written_goes_with_one_that_is() -> None:
+    nvidias = {
+        "prompt_upsampler_max_tokens": 20_000,
+        "prompt_upsampler_temperature": 0.7,
+        "prompt_upsampler_seed": 3407,
+    }
+    assert omni_task(COSMOS3, prompt_upsampling=False, **nvidias).upsampling is None
+    with pytest.raises(InvalidField, match="without prompt_upsampling") as caught:
+        omni_task(COSMOS3, prompt_upsampling=False, prompt_upsampler_top_k=5)
+    assert caught.value.field == "prompt_upsampler_top_k"

@@ -83,7 +83,6 @@ def test_other_names_for_the_same() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("sigma_max", "80"),
         ("context_frame_index", 3),
         ("image_context_path", "sunset.jpg"),
         ("guided_generation_mask", "mask.mp4"),
@@ -96,6 +95,18 @@ def test_what_the_pipeline_cannot_do_is_refused_by_name(field: str, value: Any) 
     assert error.field == field
     assert "is not possible here" in str(error)
     assert "allowed: " in str(error)
+
+
+@pytest.mark.parametrize("value", [None, "200", 200, 200.0])
+def test_pure_noise_is_what_is_begun_from(value: Any) -> None:
+    assert parsed({"edge": {}, "sigma_max": value})[0] == parsed({"edge": {}})[0]
+
+
+@pytest.mark.parametrize("value", ["80", 0, "", True])
+def test_less_noise_is_refused_with_what_there_is(value: Any) -> None:
+    error = fault_of({"edge": {}, "sigma_max": value})
+    assert error.field == "sigma_max"
+    assert 'allowed: "200"' in str(error)
 
 
 @pytest.mark.parametrize(
