@@ -1,7 +1,8 @@
 """multipart/form-data: fields, files, and NVIDIA's JSON with the files that it names beside it.
 
 A part called `request` holds the JSON; every other part carries one file, under the very name that the JSON gives it:
-a relative path, or an address. Without such a part each field is a part of its own.
+a relative path, or an address. Without such a part each field is a part of its own, an object or a list as JSON or in
+the ways that clients have for them: edge[control_weight]=1, indexes[]=0.
 """
 
 import asyncio
@@ -17,10 +18,14 @@ from starlette.requests import Request
 
 from cosmos_handler.api.json_text import JSON_LINES, parse_lines, parse_object_or_list, strings
 from cosmos_handler.errors import InvalidBody, InvalidField
+from cosmos_handler.schemas.choice import CONTROLS
 
 _WHOLE = "request"
 _MAX_TEXT_PART_BYTES = 2**20
 _MAX_PARTS = 512
+# Fields that hold an object or a list. Any other text may look like one and be meant as it is, as captions are.
+_STRUCTURED = frozenset({*CONTROLS, "extra", "video_params", "condition_frame_indexes_vision"})
+_ITEM = "[]"
 # What a form makes of {"extra": {"shelf": 3}}.
 _NESTED = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
 
@@ -38,6 +43,7 @@ class Form:
 class _Parts:
     whole: dict[str, Any] | list[Any] | None
     texts: dict[str, str]
+    lists: dict[str, list[str]]
     files: dict[str, UploadFile]
 
 
@@ -57,8 +63,11 @@ async def read_form(request: Request, stream: AsyncGenerator[bytes, None]) -> Fo
 
 
 async def _sort(form: FormData) -> _Parts:
-    parts = _Parts(None, {}, {})
+    parts = _Parts(None, {}, {}, {})
     for name, part in form.multi_items():
+        if name.endswith(_ITEM) and isinstance(part, str):
+            parts.lists.setdefault(name.removesuffix(_ITEM), []).append(part)
+            continue
         if name in parts.files or name in parts.texts or (name == _WHOLE and parts.whole is not None):
             raise InvalidField(name, "is given twice")
         if name == _WHOLE:
@@ -80,10 +89,11 @@ async def _read_whole(part: UploadFile | str) -> dict[str, Any] | list[Any]:
 
 async def _assemble(parts: _Parts) -> Form:
     whole = parts.whole
-    mentioned = set(strings(whole if whole is not None else parts.texts))
+    values = await _values(parts)
+    mentioned = set(strings(whole if whole is not None else values))
     # A text file may come as a plain part, without a file name.
     uploads = {} if whole is None else {name: text.encode() for name, text in parts.texts.items() if name in mentioned}
-    fields = _nest({name: text for name, text in parts.texts.items() if name not in uploads})
+    fields = _nest({name: value for name, value in values.items() if name not in uploads})
     unmentioned = await _take_files(parts.files, mentioned, uploads)
     if isinstance(whole, list):
         if fields or unmentioned:
@@ -96,6 +106,19 @@ async def _assemble(parts: _Parts) -> Form:
     for name in unmentioned:  # a file is the value of the field it is named after
         _place(content, name, name, unless_there=True)
     return Form(content, uploads, strict=whole is not None)
+
+
+async def _values(parts: _Parts) -> dict[str, Any]:
+    """What the texts mean."""
+    values: dict[str, Any] = dict(parts.texts)
+    for name, text in parts.texts.items():
+        if name in _STRUCTURED and text.lstrip().startswith(("{", "[")):
+            values[name] = await asyncio.to_thread(parse_object_or_list, text.encode(), f"the part {name!r}")
+    for name, items in parts.lists.items():
+        if name in values or name in parts.files:
+            raise InvalidField(name, "is given twice")
+        values[name] = items
+    return values
 
 
 async def _take_files(files: Mapping[str, UploadFile], mentioned: set[str], uploads: dict[str, bytes]) -> list[str]:
@@ -115,14 +138,14 @@ async def _take_files(files: Mapping[str, UploadFile], mentioned: set[str], uplo
     return unmentioned
 
 
-def _nest(texts: Mapping[str, str]) -> dict[str, Any]:
+def _nest(values: Mapping[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    for name, text in texts.items():
-        _place(fields, name, text)
+    for name, value in values.items():
+        _place(fields, name, value)
     return fields
 
 
-def _place(fields: dict[str, Any], name: str, value: str, *, unless_there: bool = False) -> None:
+def _place(fields: dict[str, Any], name: str, value: Any, *, unless_there: bool = False) -> None:
     """Set a field by its name in the form, which may be that of a field in an object."""
     nested = _NESTED.fullmatch(name)
     outer = fields.setdefault(nested[1], {}) if nested else fields

@@ -79,7 +79,7 @@ def parse(
     strict: False for forms, whose values are all text.
     Raises InvalidField.
     """
-    unfolded = unfold(body, uploads or {})
+    unfolded = unfold(body, uploads or {}, strict=strict)
     try:
         return _parse_flat(unfolded, models=models, strict=strict)
     except InvalidField as error:

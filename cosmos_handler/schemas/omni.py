@@ -98,6 +98,17 @@ def _later(what: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _off(what: str) -> AfterValidator:
+    """A switch that may be said to be off."""
+
+    def check(given: bool | None) -> bool | None:
+        if given:
+            raise ValueError(f"asks for {what}, which this version does not serve on Cosmos 3 (allowed: false)")
+        return given
+
+    return AfterValidator(check)
+
+
 Caption = Annotated[str, BeforeValidator(_as_text), StringConstraints(strip_whitespace=True, max_length=40_000)]
 DurationTemplate = Annotated[str, StringConstraints(max_length=500), _template("duration", "fps")]
 SizeTemplate = Annotated[str, StringConstraints(max_length=500), _template("height", "width")]
@@ -109,7 +120,7 @@ Control = Annotated[None, _later("a control")]
 class NotYet(BaseModel):
     """What the framework's JSON has for sound, actions and controls."""
 
-    enable_sound: Sound = Field(None, description="false")
+    enable_sound: Annotated[bool | None, _off("sound")] = Field(None, description="false")
     sound_path: Sound = None
     action_path: Action = None
     domain_name: Action = None
@@ -129,9 +140,9 @@ class NotYet(BaseModel):
     num_first_chunk_conditional_frames: Control = None
     share_vision_temporal_positions: Control = None
     max_frames: Control = None
-    show_control_condition: Control = None
-    show_input: Control = None
-    emphasize_control_in_prompt: Control = None
+    show_control_condition: Annotated[bool | None, _off("a control")] = None
+    show_input: Annotated[bool | None, _off("a control")] = None
+    emphasize_control_in_prompt: Annotated[bool | None, _off("a control")] = None
 
 
 class OmniRequest(NotYet):

@@ -1,5 +1,6 @@
 """What a body says elsewhere than in a field of its own: texts in files that came along, and NIM's nested numbers."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +26,8 @@ class Unfolded:
     media: dict[str, bytes]
 
 
-def unfold(body: Mapping[str, Any], uploads: Mapping[str, bytes]) -> Unfolded:
-    """Raises InvalidField."""
+def unfold(body: Mapping[str, Any], uploads: Mapping[str, bytes], *, strict: bool = True) -> Unfolded:
+    """strict: False for forms, whose values are all text. Raises InvalidField."""
     flat = dict(body)
     words: dict[str, str] = {}
     media = dict(uploads)
@@ -42,7 +43,8 @@ def unfold(body: Mapping[str, Any], uploads: Mapping[str, bytes]) -> Unfolded:
     if nested is not None:
         _unfold_video_params(nested, flat, words)
     # NIM's clients switch it off where it is on by default; here it is off.
-    if flat.get("prompt_upsampling") is False:
+    upsampling = flat.get("prompt_upsampling")
+    if upsampling is False or (not strict and str(upsampling).lower() == "false"):
         del flat["prompt_upsampling"]
     return Unfolded(flat, words, media)
 
@@ -81,9 +83,18 @@ def _text(key: str, path: Any, uploads: Mapping[str, bytes]) -> str:
             key, f"names {path[:200]!r}, which did not come along", allowed="the name of a multipart part"
         )
     try:
-        return data.decode("utf-8-sig").strip()
+        text = data.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         raise InvalidField(key, f"names {path[:200]!r}, which is not UTF-8 text") from None
+    return _on_one_line(key, path, text) if path.lower().endswith(".json") else text
+
+
+def _on_one_line(key: str, path: str, text: str) -> str:
+    """A caption as NVIDIA's framework reads it from a file: written anew, however the file breaks its lines."""
+    try:
+        return json.dumps(json.loads(text))
+    except (ValueError, RecursionError):
+        raise InvalidField(key, f"names {path[:200]!r}, which is not JSON") from None
 
 
 def _unfold_video_params(nested: Any, flat: dict[str, Any], words: dict[str, str]) -> None:

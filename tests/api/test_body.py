@@ -148,6 +148,24 @@ def test_nested_fields_of_a_form() -> None:
         read_whole(form(("extra", "a", None), ("extra[x]", "1", None)))
 
 
+def test_objects_and_lists_in_a_form() -> None:
+    edge = ("edge", '{"control_path": "map", "control_weight": 0.5}', None)
+    body = read_whole(form(edge, ("map", "video", "a.mp4"), ("vis", " {}", None), ("prompt", '{"a": "caption"}', None)))
+    assert body.one == {
+        "edge": {"control_path": "map", "control_weight": 0.5}, "vis": {}, "prompt": '{"a": "caption"}'
+    }  # fmt: skip
+    assert body.uploads == {"map": b"video"}
+    assert read_whole(form(("condition_frame_indexes_vision", "[0, 1]", None))).one == {
+        "condition_frame_indexes_vision": [0, 1]
+    }
+    # OpenAI's client sends a list so.
+    assert read_whole(form(("indexes[]", "0", None), ("indexes[]", "1", None))).one == {"indexes": ["0", "1"]}
+    with pytest.raises(InvalidField, match="indexes: is given twice"):
+        read_whole(form(("indexes[]", "0", None), ("indexes", "1", None)))
+    with pytest.raises(InvalidBody, match="the part 'extra' is not JSON"):
+        read_whole(form(("extra", "{", None)))
+
+
 def test_lines_in_a_part_by_its_name() -> None:
     body = read_whole(form(("request", '{"prompt": "a"}\n{"prompt": "b"}\n{', "jobs.jsonl")))
     assert isinstance(body.content, list)

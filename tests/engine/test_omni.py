@@ -151,6 +151,12 @@ def test_what_is_not_served_yet_is_refused_by_name_and_may_stand_empty(field: st
     assert "does not serve on Cosmos 3" in str(caught.value)
 
 
+@pytest.mark.parametrize("field", ["enable_sound", "show_control_condition", "show_input", "autoregressive"])
+def test_switches_may_be_said_to_be_off_in_a_form_too(field: str) -> None:
+    invocation = parse({"prompt": "a", "model_mode": "text2video", field: "false"}, models=[SERVED], strict=False)
+    assert getattr(invocation.request, field) is False
+
+
 @pytest.mark.parametrize("control", ["edge", "blur", "depth", "seg"])
 def test_a_control_is_no_task_of_this_model(control: str) -> None:
     with pytest.raises(InvalidField, match="transfer"):

@@ -1,14 +1,18 @@
 """Texts by path, NIM's nested numbers, and what is echoed."""
 
+import json
 from typing import Any
 
 import pytest
 
+from cosmos_handler.artifacts.negative_prompts import COSMOS3
 from cosmos_handler.errors import InvalidField
 from cosmos_handler.schemas.invocation import Invocation, parse
 from cosmos_handler.schemas.served import Served
 
 MODEL = Served("predict", (), "predict2.5", ("text2world", "image2world", "video2world"))
+OMNI = Served("omni", (), "cosmos3", ("text2image", "text2video", "image2video", "video2video", "reasoner"))
+TRANSFER = Served("transfer", (), "transfer2.5", ("transfer",))
 
 
 def read(body: dict[str, Any], **uploads: bytes) -> Invocation:
@@ -49,6 +53,28 @@ def test_texts_by_path() -> None:
     request: Any = invocation.request
     assert (request.prompt, request.negative_prompt) == ("a robot", "dark")
     assert invocation.uploads == {"m": b"x"}
+
+
+def test_a_caption_in_a_file_is_read_as_nvidias_framework_does() -> None:
+    """However its lines are broken: NVIDIA's own negative prompt, sent along, is the default it is."""
+    text = json.dumps(json.loads(COSMOS3), indent=2).encode()
+    for path in ("neg_prompts.json", "../assets/Negative.JSON"):
+        request: Any = parse(
+            {"prompt": "a", "model_mode": "text2video", "negative_prompt_file": path},
+            models=(OMNI,), uploads={path: text},
+        ).request  # fmt: skip
+        assert request.negative_prompt == COSMOS3
+    with pytest.raises(InvalidField, match=r"'p\.json', which is not JSON"):
+        parse({"prompt_path": "p.json"}, models=(MODEL,), uploads={"p.json": b"a robot"})
+
+
+def test_upsampling_that_is_off_may_be_said_to_any_model() -> None:
+    body = {"prompt": "a", "edge": {}, "video_path": "v"}
+    assert parse({**body, "prompt_upsampling": False}, models=(TRANSFER,)).task == "transfer"
+    assert parse({**body, "prompt_upsampling": "false"}, models=(TRANSFER,), strict=False).task == "transfer"
+    for value in (True, "false"):
+        with pytest.raises(InvalidField, match="prompt_upsampling"):
+            parse({**body, "prompt_upsampling": value}, models=(TRANSFER,))
 
 
 @pytest.mark.parametrize("path", ["missing", 3, ["p"]])
