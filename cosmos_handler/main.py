@@ -74,6 +74,8 @@ def main(argv: list[str] | None = None) -> int:
         log.warning("guardrails are off: prompts and videos are not checked by this server")
     with listener:
         failure = asyncio.run(_serve(settings, listener))
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_IGN)  # the interpreter drops our handlers on its way out, but not this
     if failure is None:
         return 0
     return EXIT_WORKER if isinstance(failure, WorkerFailed) else EXIT_MODEL

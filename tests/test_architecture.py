@@ -18,8 +18,10 @@ def sources() -> list[Path]:
 
 def test_the_front_imports_no_torch_and_takes_under_a_second() -> None:
     code = (
-        "import time; began = time.perf_counter(); import cosmos_handler.main, sys; "
-        "print(time.perf_counter() - began, [m for m in ('torch', 'transformers', 'diffusers') if m in sys.modules])"
+        # What a busy machine adds to the clock is not ours.
+        "import time; began = time.process_time(); import cosmos_handler.main, sys; "
+        "heavy = ('torch', 'transformers', 'diffusers', 'numpy'); "
+        "print(time.process_time() - began, [name for name in heavy if name in sys.modules])"
     )
     seconds = []
     for _ in range(3):  # the best of three, because the first one may have to compile

@@ -1,5 +1,6 @@
 """The README's commands, run: themselves, with another port, or with smaller sizes appended."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.conftest import ROOT, free_port
 from tests.container.media import frames_of_mp4
@@ -17,6 +19,8 @@ from tests.container.media import frames_of_mp4
 pytestmark = pytest.mark.model
 
 README = (ROOT / "README.md").read_text()
+PYTHON_HERE = f"{ROOT}/.venv/bin/python {ROOT}/scripts"
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = [block.strip() for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)]
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("COSMOS_")}
 
@@ -72,9 +76,11 @@ def test_the_demo_with_a_model_folder(tiny_models: Path, tmp_path: Path, demo: s
 
 @pytest.fixture(scope="module")
 def address(demo: str) -> Iterator[str]:
-    """The server that the README starts, on a free port."""
+    """The server that the README starts, with all the tiny checkpoints that it has written, on a free port."""
     port = free_port()
-    text = command("COSMOS_MODEL_DIR=").replace("8080", str(port))
+    write, serve = command(".venv/bin/python scripts/make_tiny.py").splitlines()
+    run(write)
+    text = serve.replace("8080", str(port))
     process = subprocess.Popen(f"exec env {text}", shell=True, cwd=ROOT, env=CLEAN, stderr=subprocess.DEVNULL)  # noqa: S602
     try:
         deadline = time.monotonic() + 120
@@ -92,14 +98,47 @@ def address(demo: str) -> Iterator[str]:
 def test_the_invocations(address: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "demo_output", tmp_path / "demo_output")
     calls = [block for block in COMMANDS if block.startswith("curl")]
-    assert len(calls) == 3
-    answers = [run(call.replace("localhost:8080", address), tmp_path) for call in calls]
+    _, _, _, question, chat = [run(call.replace("localhost:8080", address), tmp_path) for call in calls]
     assert frames_of_mp4((tmp_path / "video.mp4").read_bytes())[0].shape == (17, 128, 192, 3)
-    assert '"text":' in answers[1]
-    assert '"chat.completion"' in answers[2]
+    original = frames_of_mp4((tmp_path / "demo_output" / "input.mp4").read_bytes())[0]
+    assert frames_of_mp4((tmp_path / "transfer.mp4").read_bytes())[0].shape == original.shape
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (192, 128))
+    assert '"text":' in question
+    assert '"chat.completion"' in chat
+
+
+def test_nvidias_file_is_sent(address: str, tmp_path: Path) -> None:
+    samples = {"cube": {"prompt_path": "cube.txt", "input_path": "input.png"}}
+    (tmp_path / "image2world.json").write_text(json.dumps({"inference_type": "image2world", "samples": samples}))
+    (tmp_path / "cube.txt").write_text("A red cube.")
+    shutil.copy(ROOT / "demo_output" / "input.png", tmp_path)
+    text = command(".venv/bin/python scripts/invoke.py").replace(
+        ".venv/bin/python scripts", f"{ROOT}/.venv/bin/python {ROOT}/scripts"
+    )
+    run(f"{text} --set num_output_frames=5 --url http://{address}/invocations", tmp_path)
+    assert frames_of_mp4((tmp_path / "results" / "cube.mp4").read_bytes())[0].shape == (5, 128, 192, 3)
+
+
+def test_openais_client_makes_a_job(address: str, tmp_path: Path) -> None:
+    (block,) = PYTHON
+    (tmp_path / "job.py").write_text(block.replace("localhost:8080", address))
+    run(f"{ROOT}/.venv/bin/python job.py", tmp_path)
+    frames, fps, *_ = frames_of_mp4((tmp_path / "job.mp4").read_bytes())
+    assert (frames.shape, fps) == ((16, 128, 192, 3), 16)
+
+
+def test_the_conversion(tiny_native: Path, tmp_path: Path) -> None:
+    (tmp_path / "Cosmos-Predict2.5-2B").symlink_to(tiny_native)
+    (tmp_path / "Cosmos-Reason1-7B").symlink_to(tiny_native / "text_encoder")
+    text = command(".venv/bin/python scripts/convert.py").replace(
+        ".venv/bin/python scripts", f"{ROOT}/.venv/bin/python {ROOT}/scripts"
+    )
+    run(text, tmp_path)
+    assert (tmp_path / "converted" / "model_index.json").is_file()
 
 
 def test_no_command_is_left_out() -> None:
     """A new block of commands needs a test. Images are built by scripts/build_image, which tries what it built."""
-    known = ("scripts/demo", "COSMOS_MODEL_DIR=", "curl", "docker", "scripts/build_image")
+    known = ("scripts/demo", ".venv/bin/python scripts/", "curl", "docker", "scripts/build_image")
     assert [block for block in COMMANDS if not block.startswith(known)] == []

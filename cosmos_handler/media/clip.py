@@ -1,13 +1,19 @@
 """A decoded input as a file of frames, which any process can map without decoding anything."""
 
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
-from numpy.lib import format as npy
-from numpy.typing import NDArray
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from cosmos_handler.errors import DecoderFailed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def partial_path(path: Path) -> Path:
+    """Where a file lies while it is being written."""
+    return path.with_name(path.name + ".partial")
 
 
 @dataclass(frozen=True)
@@ -32,11 +38,15 @@ class MediaFile:
     indices: tuple[int, ...]
     stretch_num_frames: int | None = None
 
-    def frames(self) -> NDArray[np.uint8]:
+    def frames(self) -> "NDArray[np.uint8]":
         """The frames, read-only and read from disk as they are touched: uint8 [T, H, W, 3].
 
         Raises DecoderFailed where the file is not what this value says of it.
         """
+        # Not at the top: the front passes these values on without looking into the files.
+        import numpy as np
+        from numpy.lib import format as npy
+
         # The file comes from a process that has seen untrusted bytes: nothing but a .npy is opened, never a pickle, and
         # its header is held against the answer.
         try:

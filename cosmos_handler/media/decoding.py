@@ -13,9 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 import cosmos_handler
 from cosmos_handler.errors import DecoderFailed, MediaError, TooLarge
-from cosmos_handler.media.clip import MediaFile
+from cosmos_handler.media.clip import MediaFile, partial_path
 from cosmos_handler.media.decode import DecodeRequest
-from cosmos_handler.media.frame_file import partial_path
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.media.wanted import Wanted
 

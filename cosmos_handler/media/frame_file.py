@@ -8,10 +8,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-
-def partial_path(path: Path) -> Path:
-    """Where a file lies while it is being written."""
-    return path.with_name(path.name + ".partial")
+from cosmos_handler.media.clip import partial_path
 
 
 class FrameFile:

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from math import ceil, floor, isfinite
 from typing import Literal
 
-import numpy as np
-
 from cosmos_handler.media.refusal import Refusal
 
 
@@ -99,6 +97,9 @@ class SampledFrames:
 
     def indices(self, total: int, source_fps: float) -> tuple[int, ...]:
         """Ascending positions in a video of `total` frames at `source_fps` per second. Raises Refusal."""
+        # Not at the top: the front says what is wanted and leaves the counting to the decoding process.
+        import numpy as np
+
         frames = self.stretch(total, source_fps)
         count = self._count(len(frames), source_fps)
         if self.rule == "both_ends":

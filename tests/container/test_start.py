@@ -1,6 +1,7 @@
 """How the real process starts and refuses to start."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -104,3 +105,16 @@ def test_ping_says_503_until_the_weights_are_loaded(tiny_models: Path, tmp_path:
         assert statuses == {503, 200}
         answer = server.invoke({"prompt": "a robot", "resolution": "64,64", "num_frames": 1, "num_steps": 1}).json()
         assert (answer["model"], answer["revision"]) == ("tiny", commit)
+
+
+def test_signals_that_come_again_and_again_do_not_spoil_the_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    for _ in range(3):
+        # Ends by itself too, with code 3 for a folder without a model: both ways out must be deaf at the end.
+        with running_server(tmp_path / "models", tmp_path) as server:
+            until = time.monotonic() + 20
+            while server.process.poll() is None and time.monotonic() < until:
+                if b"listening on" in server.log_path.read_bytes():
+                    server.process.send_signal(signal.SIGTERM)
+                time.sleep(0.0005)
+            assert server.process.returncode in (0, 3)

@@ -7,8 +7,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from cosmos_handler.errors import DecoderFailed
-from cosmos_handler.media.clip import MediaFile
-from cosmos_handler.media.frame_file import FrameFile, partial_path
+from cosmos_handler.media.clip import MediaFile, partial_path
+from cosmos_handler.media.frame_file import FrameFile
 from cosmos_handler.media.npz import write_npz
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 4, 6, 3), dtype=np.uint8)
