@@ -32,6 +32,7 @@ import httpx2  # noqa: E402 - after the path is set, like our own
 
 from cosmos_handler.errors import RequestError  # noqa: E402
 from cosmos_handler.schemas.samples import expand  # noqa: E402
+from cosmos_handler.schemas.unfolding import NVIDIAS_NEGATIVE_PROMPT  # noqa: E402
 
 _EPILOG = """\
 examples:
@@ -177,6 +178,8 @@ def find(client: httpx2.Client, name: str, folder: Path, options: argparse.Names
     for place in places:
         if place.is_file():
             return place.read_bytes()
+    if Path(name).name == NVIDIAS_NEGATIVE_PROMPT:
+        return None  # the server has it, as NVIDIA's framework has
     if not is_address:
         raise Problem(f"{name} is neither beside the file nor in --media")
     if not options.fetch:

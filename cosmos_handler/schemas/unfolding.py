@@ -3,13 +3,15 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from cosmos_handler.errors import InvalidField
 
 # NVIDIA's fields that name a file with a text in it, and the field that the text belongs in.
 _TEXTS = {"prompt_path": "prompt", "negative_prompt_file": "negative_prompt"}
-_NVIDIAS_OWN = "neg_prompts.json"  # which Cosmos 3's sample_args.json name, and which does not come along
+# Which Cosmos 3's sample_args.json name, and which does not come along.
+NVIDIAS_NEGATIVE_PROMPT = "neg_prompts.json"
 _VIDEO_PARAMS = {"height": "height", "width": "width", "frames_count": "num_frames", "frames_per_sec": "fps"}
 _MAX_EXTRA_KEYS = 100
 
@@ -33,8 +35,9 @@ def unfold(body: Mapping[str, Any], uploads: Mapping[str, bytes], *, strict: boo
     media = dict(uploads)
     for key, field in _TEXTS.items():
         path = flat.get(key)
-        if path == _NVIDIAS_OWN and path not in uploads:
-            continue  # the request of the family knows it
+        if key == "negative_prompt_file" and _is_nvidias_own(path) and path not in uploads:
+            flat[key] = NVIDIAS_NEGATIVE_PROMPT  # which the request of the family knows, whatever folder it lay in
+            continue
         flat.pop(key, None)
         if path is not None:
             _put(flat, words, field, _text(key, path, uploads), key)
@@ -72,6 +75,10 @@ def _put(flat: dict[str, Any], words: dict[str, str], field: str, value: Any, wr
         raise InvalidField(written, f"cannot be given together with {field}", allowed="one of the two")
     flat[field] = value
     words[field] = written
+
+
+def _is_nvidias_own(path: Any) -> bool:
+    return isinstance(path, str) and PurePosixPath(path).name == NVIDIAS_NEGATIVE_PROMPT
 
 
 def _text(key: str, path: Any, uploads: Mapping[str, bytes]) -> str:

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import openai
 import pytest
 from PIL import Image
 
-from tests.conftest import CPU_THREADS, Server, data_url, sample
+from tests.conftest import CPU_THREADS, ROOT, Server, data_url, sample
 from tests.container.library import PROMPT, call_omni, load_omni
 from tests.container.media import Frames, clip, frames_of_mp4, frames_of_npz, png
 from tests.container.test_life import wait_for_line
@@ -284,6 +286,18 @@ def test_nvidias_defaults_may_be_said(server: Server) -> None:
     """A file with every field of sample_args.json is taken as it is."""
     said = json.loads(sample("cosmos3/defaults/text2video.json").read_text())
     assert served(server, **{**said, "aspect_ratio": None, **SMALL}).shape == (5, 64, 96, 3)
+
+
+def test_nvidias_defaults_go_through_the_client_script(server: Server, tmp_path: Path) -> None:
+    """The negative prompt that they name lies in NVIDIA's package and is known here."""
+    said = json.loads(sample("cosmos3/defaults/text2video.json").read_text())
+    whole = {**said, **SMALL, "aspect_ratio": None, "prompt": PROMPT, "model_mode": "text2video"}
+    (tmp_path / "defaults.json").write_text(json.dumps(whole))
+    url = f"{server.client.base_url}/invocations"
+    command = [sys.executable, ROOT / "scripts/invoke.py", "--url", url, tmp_path / "defaults.json", "--out", tmp_path]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert frames_of_mp4((tmp_path / "defaults.mp4").read_bytes())[0].shape == (5, 64, 96, 3)
 
 
 def test_a_video_cannot_come_as_a_picture(server: Server) -> None:

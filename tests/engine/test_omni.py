@@ -110,6 +110,7 @@ def test_the_negative_prompt_keeps_the_sentences_unless_told() -> None:
 def test_nvidias_own_file_of_negative_prompts() -> None:
     picture = task(model_mode="text2image", negative_prompt_file="neg_prompts.json", negative_prompt=None)
     assert picture.negative_prompt == task().negative_prompt
+    assert task(negative_prompt_file="../defaults/neg_prompts.json") == task()
     with pytest.raises(InvalidField) as caught:
         task(negative_prompt_file="mine.json")
     assert caught.value.field == "negative_prompt_file"
