@@ -65,7 +65,8 @@ def recognise(folder: Path, *, chosen: str | None = None) -> Recognised:
     """
     recognised = _recognised(folder, chosen)
     other = not_served(folder.name)
-    return _unsupported(other) if recognised.kind == "supported" and other is not None else recognised
+    # A name says more than the marks do: a policy has the tensors of Predict2, and little else to tell it by.
+    return _unsupported(other) if other is not None and recognised.kind in ("supported", "unsupported") else recognised
 
 
 def _recognised(folder: Path, chosen: str | None) -> Recognised:
@@ -125,6 +126,9 @@ def _cosmos3(folder: Path) -> Recognised:
     config = folder / "transformer" / "config.json"
     if config.is_file() and _text(config, "hidden_act") == "relu2":
         return _unsupported("Cosmos 3 Edge (its transformer's hidden_act is relu2)")
+    whole = folder / "config.json"
+    if whole.is_file() and (title := _OTHER_TYPES.get(_text(whole, "model_type"))):
+        return _unsupported(f"{title} (its config.json says so)")
     return Recognised("supported", "cosmos3")
 
 

@@ -75,6 +75,12 @@ def test_distilled_and_edge_are_named_and_refused(tmp_path: Path) -> None:
     distilled, edge = write_omni(tmp_path / "distilled"), write_omni(tmp_path / "edge")
     write_json(distilled / "modular_model_index.json", {"distilled_sigmas": [1.0, 0.9375, 0.8333, 0.625]})
     write_json(edge / "transformer/config.json", {"_class_name": "Cosmos3OmniTransformer", "hidden_act": "relu2"})
-    for folder, said in ((distilled, "is a distilled Cosmos 3"), (edge, "is Cosmos 3 Edge")):
+    reasoner = write_omni(tmp_path / "reasoner")
+    write_json(reasoner / "config.json", {"model_type": "cosmos3_edge"})
+    for folder, said in (
+        (distilled, "is a distilled Cosmos 3"),
+        (edge, "is Cosmos 3 Edge"),
+        (reasoner, "is Cosmos 3 Edge"),
+    ):
         with pytest.raises(CheckpointError, match=said):
             detect(folder, name="m")

@@ -136,8 +136,8 @@ def test_a_choice_where_there_is_nothing_to_choose_is_refused(tmp_path: Path) ->
     [
         (["net.blocks.0.self_attn.q_proj.weight"], "Cosmos Predict2"),
         (["net.blocks.block0.blocks.0.block.attn.to_q.0.weight"], "Cosmos 1.0 or Predict1"),
-        (["net.blocks.0.self_attn.q_proj.weight", "net.view_embeddings.weight"], "a multiview Cosmos 2.5"),
-        (["net.action_embedder_B_D.fc1.weight"], "an action-conditioned Cosmos 2.5"),
+        (["net.blocks.0.self_attn.q_proj.weight", "net.view_embeddings.weight"], "a multiview Cosmos Predict2 or 2.5"),
+        (["net.action_embedder_B_D.fc1.weight"], "an action-conditioned Cosmos Predict2 or 2.5"),
         (["tok_embeddings.weight"], "Cosmos 1.0 or Predict1 Autoregressive"),
         (["encoder.downsamples.0.residual.0.gamma"], "the VAE of a Cosmos model (tokenizer.pth) without its transf"),
         (["lm.weight"], "a model of unknown kind (with tensors such as lm.weight)"),
@@ -166,6 +166,22 @@ def test_older_repositories_with_several_files_are_told_by_what_is_in_them(tmp_p
         for file in files:
             torch.save({"net.blocks.0.self_attn.q_proj.weight": torch.zeros(2)}, folder / file)
         assert fault_of(folder).startswith(f"{folder} is {said}, which is not supported yet")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Cosmos-Policy-LIBERO-Predict2-2B", "Cosmos Policy"),
+        ("Cosmos-Predict2-2B-Multiview", "a multiview Cosmos Predict2"),
+        ("something-else", "Cosmos Predict2"),
+    ],
+)
+def test_a_folder_called_after_its_repository_is_told_by_that(tmp_path: Path, name: str, said: str) -> None:
+    import torch
+
+    (folder := tmp_path / name).mkdir()
+    torch.save({"net.blocks.0.self_attn.q_proj.weight": torch.zeros(2)}, folder / "model.pt")
+    assert fault_of(folder).startswith(f"{folder} is {said}, which is not supported yet; served are")
 
 
 def test_averaged_weights_come_before_those_they_were_averaged_from(native: Path) -> None:

@@ -11,8 +11,8 @@ _TEXT_PROJECTION = "crossattn_proj.0.weight"  # since 2.5, whose text encoder gi
 
 # A piece of a tensor's name → what only such models have. The first that occurs decides.
 _MARKS = (
-    ("view_embedding", "a multiview Cosmos 2.5"),
-    ("action_embedder", "an action-conditioned Cosmos 2.5"),
+    ("view_embedding", "a multiview Cosmos Predict2 or 2.5"),
+    ("action_embedder", "an action-conditioned Cosmos Predict2 or 2.5"),
     ("control_blocks_0.", "a Cosmos Transfer2.5 with several control branches in one file"),
     ("blocks.block0.", "Cosmos 1.0 or Predict1"),
     ("encoder.downsamples.0.residual.0.gamma", "the VAE of a Cosmos model (tokenizer.pth) without its transformer"),
