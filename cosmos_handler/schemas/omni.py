@@ -11,22 +11,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from cosmos_handler.schemas import values
+
 ModelMode = Literal[
     "text2image", "text2video", "image2video", "video2video", "text2world", "image2world", "video2world"
 ]
 
 ALIASES = {
+    **values.PICTURE_ALIASES,
     "inference_type": "model_mode",
     "input_path": "vision_path",
     "input_reference": "vision_path",
     "video_path": "vision_path",
-    "guidance_scale": "guidance",
-    "num_inference_steps": "num_steps",
-    "steps": "num_steps",
     "num_output_frames": "num_frames",
     "frames_per_sec": "fps",
     "flow_shift": "shift",
-    "size": "resolution",
     "upsample_prompt": "prompt_upsampling",
 }
 
@@ -48,12 +47,10 @@ def _size(value: Any) -> Any:
     text = value.strip().lower()
     if re.fullmatch(r"\d{3,4}p?", text, re.ASCII):
         return text.removesuffix("p")
-    if "x" in text:
-        text = ",".join(reversed(text.split("x")))
-    pieces = [piece.strip() for piece in text.split(",")]
-    if len(pieces) != 2 or not all(piece.isascii() and piece.isdecimal() and len(piece) < 6 for piece in pieces):
+    size = values.height_and_width(text)
+    if size is None:
         raise ValueError(f'is {value[:40]!r} (allowed: a tier such as "480" or "720", or "H,W" or "WxH" in pixels)')
-    return ",".join(str(int(piece)) for piece in pieces)
+    return size
 
 
 def _ratio(value: Any) -> Any:
@@ -157,8 +154,8 @@ class OmniRequest(NotYet):
     model_mode: ModelMode | None = Field(
         None, description="text2image, text2video, image2video, video2video; by default what the medium asks for"
     )
-    model: str | None = Field(None, description="name or alias of a loaded model")
-    name: str | None = Field(None, max_length=64, description="text of at most 64 characters, given back unchanged")
+    model: values.ModelName = None
+    name: values.Name = None
     prompt: Annotated[Caption, StringConstraints(min_length=1)] = Field(
         description="text of 1 to 40000 characters, or a caption as a JSON object"
     )
@@ -168,17 +165,17 @@ class OmniRequest(NotYet):
     negative_prompt_file: Literal["neg_prompts.json"] | None = Field(
         None, description="neg_prompts.json, which is NVIDIA's; send the content of another one as negative_prompt"
     )
-    vision_path: str | None = Field(None, description="an image or a video: data: URL, base64 or multipart part")
-    image: str | None = Field(None, description="an image: data: URL, base64 or multipart part")
-    video: str | None = Field(None, description="a video: data: URL, base64 or multipart part")
+    vision_path: values.Medium = None
+    image: values.Image = None
+    video: values.Video = None
     condition_frame_indexes_vision: list[Annotated[int, Field(ge=0)]] | None = Field(
         None, max_length=100, description="latent frames of the video to keep, such as [0, 1]"
     )
     condition_video_keep: Literal["first", "last"] | None = Field(None, description="first, last")
-    seed: int | None = Field(None, ge=0, le=2**32 - 1, description="whole number, 0 to 4294967295")
-    guidance: float | None = Field(None, ge=0, le=20, description="number, 0 to 20")
+    seed: values.Seed = None
+    guidance: values.Guidance = None
     shift: float | None = Field(None, gt=0, le=100, description="number above 0, up to 100")
-    num_steps: int | None = Field(None, ge=1, le=200, description="whole number, 1 to 200")
+    num_steps: values.NumSteps = None
     num_frames: int | None = Field(None, ge=1, description="1 for text2image; from 2 up to the most of the size")
     fps: float | None = Field(None, ge=1, le=120, description="frames per second, 1 to 120")
     resolution: Annotated[str | None, BeforeValidator(_size)] = Field(
@@ -187,8 +184,8 @@ class OmniRequest(NotYet):
     aspect_ratio: Annotated[Literal["1,1", "4,3", "3,4", "16,9", "9,16"] | None, BeforeValidator(_ratio)] = Field(
         None, description='"1,1", "4,3", "3,4", "16,9", "9,16"'
     )
-    height: int | None = Field(None, ge=1, description="pixels, together with width")
-    width: int | None = Field(None, ge=1, description="pixels, together with height")
+    height: values.Height = None
+    width: values.Width = None
     use_system_prompt: bool | None = Field(None, description="true or false")
     duration_template: DurationTemplate | None = Field(None, description="text with {duration} and {fps}, or null")
     resolution_template: SizeTemplate | None = Field(None, description="text with {height} and {width}, or null")
@@ -197,13 +194,13 @@ class OmniRequest(NotYet):
     negative_metadata_mode: Literal["none", "same", "inverse"] = Field("none", description="none, same, inverse")
     negative_prompt_keep_metadata: bool = Field(True, description="true or false")
     prompt_upsampling: bool = Field(False, description="true or false: have a loaded reasoner write a caption of it")
-    prompt_upsampler_max_tokens: int | None = Field(None, ge=1, le=262_144, description="whole number, 1 to 262144")
-    prompt_upsampler_temperature: float | None = Field(None, ge=0, le=2, description="number, 0 (greedy) to 2")
-    prompt_upsampler_top_p: float | None = Field(None, gt=0, le=1, description="number above 0, up to 1")
-    prompt_upsampler_top_k: int | None = Field(None, ge=1, le=1000, description="whole number, 1 to 1000")
-    prompt_upsampler_repetition_penalty: float | None = Field(None, gt=0, le=10, description="number above 0, up to 10")
-    prompt_upsampler_presence_penalty: float | None = Field(None, ge=-2, le=2, description="number, -2 to 2")
-    prompt_upsampler_seed: int | None = Field(None, ge=0, le=2**32 - 1, description="whole number, 0 to 4294967295")
+    prompt_upsampler_max_tokens: values.MaxTokens = None
+    prompt_upsampler_temperature: values.Temperature = None
+    prompt_upsampler_top_p: values.TopP = None
+    prompt_upsampler_top_k: values.TopK = None
+    prompt_upsampler_repetition_penalty: values.RepetitionPenalty = None
+    prompt_upsampler_presence_penalty: values.PresencePenalty = None
+    prompt_upsampler_seed: values.Seed = None
     sigma_max: Annotated[float | None, _only(80.0)] = Field(None, description="80")
     normalize_cfg: Annotated[bool | None, _only(False)] = Field(None, description="false")
     guidance_interval: Annotated[None, _later("guidance in some steps only")] = Field(None, description="null")

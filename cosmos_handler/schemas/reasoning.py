@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
+from cosmos_handler.schemas import values
+
 _COMMON_ALIASES = {
     "max_new_tokens": "max_tokens",
     "video_fps": "fps",
@@ -48,13 +50,13 @@ class Sampling(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_tokens: int | None = Field(None, ge=1, le=262_144, description="whole number, 1 to 262144")
-    temperature: float | None = Field(None, ge=0, le=2, description="number, 0 (greedy) to 2")
-    top_p: float | None = Field(None, gt=0, le=1, description="number above 0, up to 1")
-    top_k: int | None = Field(None, ge=1, le=1000, description="whole number, 1 to 1000")
-    repetition_penalty: float | None = Field(None, gt=0, le=10, description="number above 0, up to 10")
-    presence_penalty: float | None = Field(None, ge=-2, le=2, description="number, -2 to 2")
-    seed: int | None = Field(None, ge=0, le=2**32 - 1, description="whole number, 0 to 4294967295")
+    max_tokens: values.MaxTokens = None
+    temperature: values.Temperature = None
+    top_p: values.TopP = None
+    top_k: values.TopK = None
+    repetition_penalty: values.RepetitionPenalty = None
+    presence_penalty: values.PresencePenalty = None
+    seed: values.Seed = None
 
 
 class Looking(Sampling):
@@ -91,15 +93,15 @@ class ReasoningRequest(Asking):
     """A prompt, and at most one image or video before it."""
 
     inference_type: Literal["reasoner"] | None = Field(None, description="reasoner")
-    model: str | None = Field(None, description="name or alias of a loaded model")
-    name: str | None = Field(None, max_length=64, description="text of at most 64 characters, given back unchanged")
+    model: values.ModelName = None
+    name: values.Name = None
     prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200_000)] = Field(
         description="text of 1 to 200000 characters"
     )
     system_prompt: str | None = Field(None, max_length=200_000, description="text of at most 200000 characters")
-    input_path: str | None = Field(None, description="an image or a video: data: URL, base64 or multipart part")
-    image: str | None = Field(None, description="an image: data: URL, base64 or multipart part")
-    video: str | None = Field(None, description="a video: data: URL, base64 or multipart part")
+    input_path: values.Medium = None
+    image: values.Image = None
+    video: values.Video = None
     do_sample: bool | None = Field(None, description="true or false")
 
 
@@ -194,7 +196,7 @@ class StreamOptions(_Piece):
 class ChatRequest(Asking):
     """OpenAI's chat completion."""
 
-    model: str | None = Field(None, description="name or alias of a loaded model")
+    model: values.ModelName = None
     # The first fault ends it: a million of them would take minutes and gigabytes to collect.
     messages: list[ChatMessage] = Field(
         min_length=1, max_length=_MAX_MESSAGES, fail_fast=True, description=f"a list of 1 to {_MAX_MESSAGES} messages"

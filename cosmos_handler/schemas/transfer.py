@@ -1,18 +1,17 @@
 """A request to Transfer 2.5: the fields of NVIDIA's JSON, and the names others use for them."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from cosmos_handler.errors import InvalidField
+from cosmos_handler.schemas import values
 
 ALIASES = {
-    "guidance_scale": "guidance",
-    "num_inference_steps": "num_steps",
-    "steps": "num_steps",
+    **values.PICTURE_ALIASES,
     "model_mode": "inference_type",
-    "size": "resolution",
     "video": "video_path",
     "input_video": "video_path",
     "input_video_path": "video_path",
@@ -63,7 +62,7 @@ class Control(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    control_path: str | None = Field(None, description="a video: data: URL, base64 or multipart part")
+    control_path: values.Video = None
     control_weight: float = Field(1.0, ge=0, le=1, description="number, 0 to 1")
     mask_path: Annotated[str | None, _NoMask] = None
     mask_prompt: Annotated[str | None, _NoMask] = None
@@ -117,17 +116,15 @@ class Seg(Control):
     ] = None
 
 
-def _one_resolution(value: Any) -> Any:
+def _size(value: Any) -> Any:
     """A tier such as "720", or "H,W" and "WxH", both as "H,W"."""
     if not isinstance(value, str):
         return value
-    text = value.strip().lower()
-    if "x" in text:
-        text = ",".join(reversed(text.split("x")))
-    pieces = text.split(",")
-    if len(pieces) > 2 or not all(piece.strip().isascii() and piece.strip().isdecimal() for piece in pieces):
+    text = value.strip()
+    size = str(int(text)) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else values.height_and_width(text)
+    if size is None:
         raise ValueError(f'is {value!r} (allowed: a tier such as "720", "H,W" or "WxH" in pixels)')
-    return ",".join(str(int(piece)) for piece in pieces)
+    return size
 
 
 class TransferRequest(BaseModel):
@@ -136,18 +133,16 @@ class TransferRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     inference_type: Literal["transfer"] | None = Field(None, description="transfer")
-    model: str | None = Field(None, description="name or alias of a loaded model")
-    name: str | None = Field(None, max_length=64, description="text of at most 64 characters, given back unchanged")
+    model: values.ModelName = None
+    name: values.Name = None
     # A prompt that comes as a file (prompt_path) is read into `prompt` before this is validated.
-    prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)] = Field(
-        description="text of 1 to 20000 characters"
-    )
-    negative_prompt: str | None = Field(None, max_length=20_000, description="text of at most 20000 characters")
-    video_path: str | None = Field(None, description="a video: data: URL, base64 or multipart part")
-    seed: int | None = Field(None, ge=0, le=2**32 - 1, description="whole number, 0 to 4294967295")
+    prompt: values.Prompt
+    negative_prompt: values.NegativePrompt = None
+    video_path: values.Video = None
+    seed: values.Seed = None
     guidance: float | None = Field(None, ge=0, le=7, description="number, 0 to 7")
-    num_steps: int | None = Field(None, ge=1, le=200, description="whole number, 1 to 200")
-    resolution: Annotated[str | None, BeforeValidator(_one_resolution)] = Field(
+    num_steps: values.NumSteps = None
+    resolution: Annotated[str | None, BeforeValidator(_size)] = Field(
         None, description='a tier such as "720", "H,W" or "WxH" in pixels'
     )
     max_frames: int | None = Field(None, ge=1, description="whole number from 1 up to the frames of the input")
