@@ -95,14 +95,18 @@ def test_ping_says_503_until_the_weights_are_loaded(tiny_models: Path, tmp_path:
     (repository / "refs" / "main").write_text(commit)
     environ = {"HF_MODEL_ID": "nvidia/tiny", "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "hub")}
     with running_server(tmp_path / "unused", tmp_path, **environ) as server:
-        statuses = set()
+        statuses, nims = set(), set()
         while 200 not in statuses:
             assert server.process.poll() is None, server.log
             try:
+                assert server.client.get("/v1/health/live").json()["status"] == "live"
+                nim = server.client.get("/v1/health/ready")
+                nims.add((nim.status_code, nim.json()["status"]))
                 statuses.add(server.client.get("/ping").status_code)
             except httpx2.ConnectError:
                 time.sleep(0.05)
         assert statuses == {503, 200}
+        assert (503, "not_ready") in nims
         answer = server.invoke({"prompt": "a robot", "resolution": "64,64", "num_frames": 1, "num_steps": 1}).json()
         assert (answer["model"], answer["revision"]) == ("tiny", commit)
 
