@@ -1,15 +1,17 @@
 """From a request for a video to its task: numbers held against the checkpoint first, then the medium decoded."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits
 from cosmos_handler.artifacts.defaults import Size, generation_defaults, given
 from cosmos_handler.engine.chunking import plan_chunks
+from cosmos_handler.engine.conditioning import conditioning
 from cosmos_handler.engine.inbox import Inbox
+from cosmos_handler.engine.limits import inside, limits_of, sides, size_of
 from cosmos_handler.errors import InvalidField
-from cosmos_handler.media.clip import MediaFile
-from cosmos_handler.media.wanted import LastFrames, WantedImage
+from cosmos_handler.media.wanted import LastFrames, Wanted, WantedImage
 from cosmos_handler.messages.tasks import Generate
 from cosmos_handler.schemas.generation import GenerationRequest
 from cosmos_handler.schemas.invocation import Invocation
@@ -37,18 +39,17 @@ async def generation_task(
     invocation: Invocation, request: GenerationRequest, checkpoint: Checkpoint, inbox: Inbox, encoding: Encoding
 ) -> Generate:
     """The task for Predict 2.5. Raises RequestError."""
-    limits = checkpoint.generation
-    if limits is None:
-        raise AssertionError(f"{checkpoint.name} makes videos but has no limits: this is a bug")
+    limits = limits_of(checkpoint)
     kind = _KINDS[invocation.task]
     defaults = generation_defaults(checkpoint.family, invocation.task)
-    height, width = _size(invocation, request, limits, defaults.size)
+    size = _size(invocation, request, limits, defaults.size)
     num_output_frames = given(request.num_output_frames, min(defaults.num_frames, limits.max_frames))
     chunks = plan_chunks(invocation, request, defaults, limits, num_output_frames)
     latent_frames = _latent_conditional_frames(invocation, request, kind)
     _leave_room(invocation, request, latent_frames, limits, num_output_frames)
     lora = _lora(invocation, request, checkpoint)
-    media = await _conditioning(invocation, request, kind, latent_frames, inbox)
+    wanted = _wanted(kind, latent_frames)
+    media = await conditioning(invocation, request, inbox, task=kind.name, either="input_path", wanted=wanted)
     return Generate(
         inference_type=kind.name,
         prompt=request.prompt,
@@ -64,37 +65,20 @@ async def generation_task(
         num_output_frames=num_output_frames,
         lora=lora,
         lora_scale=given(request.lora_scale, 1.0),
-        height=height,
-        width=width,
+        height=size.height,
+        width=size.width,
         fps=given(request.fps, defaults.fps),
         encoding=encoding,
     )
 
 
-def _size(
-    invocation: Invocation, request: GenerationRequest, limits: GenerationLimits, default: Size
-) -> tuple[int, int]:
-    if (request.height is None) != (request.width is None):
-        missing = "height" if request.height is None else "width"
-        raise InvalidField(missing, "is needed when the other side is given")
-    if request.height is not None and request.resolution is not None:
-        raise InvalidField("height", f"cannot be given together with {invocation.written('resolution')}")
+def _size(invocation: Invocation, request: GenerationRequest, limits: GenerationLimits, default: Size) -> Size:
+    size = sides(invocation, request, instead_of=("resolution",))
+    if size is not None:
+        return inside(size, limits, invocation, field=None)
     if request.resolution is not None:
-        name = invocation.written("resolution")
-        height, width = (int(side) for side in request.resolution.split(","))
-    elif request.height is not None and request.width is not None:
-        name, height, width = "", request.height, request.width
-    else:
-        return min(default.height, limits.max_height), min(default.width, limits.max_width)
-    step = limits.size_multiple
-    for side, length, most in (("height", height, limits.max_height), ("width", width, limits.max_width)):
-        if length % step or not step <= length <= most:
-            raise InvalidField(
-                name or invocation.written(side),
-                f"has a {side} of {length}",
-                allowed=f"multiples of {step}, {step} to {most}",
-            )
-    return height, width
+        return inside(size_of(request.resolution), limits, invocation, field="resolution")
+    return Size(min(default.height, limits.max_height), min(default.width, limits.max_width))
 
 
 def _lora(invocation: Invocation, request: GenerationRequest, checkpoint: Checkpoint) -> str | None:
@@ -131,19 +115,9 @@ def _leave_room(
             raise InvalidField(invocation.written(name), problem, allowed=f"{taken + 1} or more")
 
 
-async def _conditioning(
-    invocation: Invocation, request: GenerationRequest, kind: _Kind, latent_frames: int, inbox: Inbox
-) -> MediaFile | None:
-    for name in ("input_path", "image", "video"):
-        if getattr(request, name) is not None and name not in (kind.medium, "input_path" if kind.medium else None):
-            raise InvalidField(invocation.written(name), f"does not go with {kind.name}", allowed="leave it out")
+def _wanted(kind: _Kind, latent_frames: int) -> Mapping[str, Wanted]:
+    """What the video goes on from. The pipeline takes the end of a clip."""
     if kind.medium is None:
-        return None
-    direct = request.image if request.image is not None else request.video
-    reference = direct if direct is not None else request.input_path
-    if reference is None:
-        raise InvalidField("input_path", f"is needed for {kind.name}", allowed=f"the {kind.medium} to continue from")
-    written = invocation.written("input_path" if direct is None else kind.medium)
-    # The pipeline conditions on the end of a clip: one frame, then four for each further latent frame.
-    wanted = WantedImage() if kind.medium == "image" else LastFrames(count=4 * (latent_frames - 1) + 1)
-    return await inbox.bring(reference, {kind.medium: wanted}, field=written)
+        return {}
+    # One frame, then four for each further latent frame.
+    return {kind.medium: WantedImage() if kind.medium == "image" else LastFrames(count=4 * (latent_frames - 1) + 1)}

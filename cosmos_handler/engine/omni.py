@@ -1,14 +1,16 @@
 """From a request to Cosmos 3 for a picture or a video to its task: numbers first, then the medium decoded."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from cosmos_handler.artifacts import negative_prompts
 from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits
 from cosmos_handler.artifacts.defaults import GenerationDefaults, Size, generation_defaults, given
+from cosmos_handler.engine.conditioning import conditioning
 from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.inbox import Inbox
+from cosmos_handler.engine.limits import inside, limits_of, sides, size_of
 from cosmos_handler.errors import InvalidField
-from cosmos_handler.media.clip import MediaFile
 from cosmos_handler.media.wanted import FirstFrames, LastFrames, Wanted, WantedImage
 from cosmos_handler.messages.tasks import Metadata, Omni
 from cosmos_handler.schemas.invocation import Invocation
@@ -31,20 +33,19 @@ async def omni_task(
     invocation: Invocation, request: OmniRequest, checkpoint: Checkpoint, inbox: Inbox, encoding: Encoding
 ) -> Omni:
     """The task for Cosmos 3. Raises RequestError."""
-    limits = checkpoint.generation
-    if limits is None:
-        raise AssertionError(f"{checkpoint.name} makes videos but has no limits: this is a bug")
+    limits = limits_of(checkpoint)
     mode: Literal["text2image", "text2video", "image2video", "video2video"] = invocation.task  # type: ignore[assignment]
     defaults = generation_defaults(checkpoint.family, mode)
     size = _size(invocation, request, limits, defaults)
     num_output_frames = _frames(invocation, request, size, defaults, image=mode == "text2image")
     num_frames = -(-(num_output_frames - 1) // limits.temporal_factor) * limits.temporal_factor + 1
     condition_frames = _condition_frames(invocation, request, mode, (num_frames - 1) // limits.temporal_factor + 1)
+    wanted = _wanted(request, mode, condition_frames, limits)
     return Omni(
         mode=mode,
         prompt=request.prompt,
         negative_prompt=_negative_prompt(invocation, request, defaults),
-        media=await _medium(invocation, request, mode, condition_frames, limits, inbox),
+        media=await conditioning(invocation, request, inbox, task=mode, either="vision_path", wanted=wanted),
         condition_frames=condition_frames,
         seed=given(request.seed, defaults.seed),
         guidance=given(request.guidance, defaults.guidance),
@@ -62,15 +63,10 @@ async def omni_task(
 
 
 def _size(invocation: Invocation, request: OmniRequest, limits: GenerationLimits, defaults: GenerationDefaults) -> Size:
-    if (request.height is None) != (request.width is None):
-        missing = "height" if request.height is None else "width"
-        raise InvalidField(missing, "is needed when the other side is given")
+    size = sides(invocation, request, instead_of=("resolution", "aspect_ratio"))
+    if size is not None:
+        return inside(size, limits, invocation, field=None)
     name = invocation.written("resolution")
-    if request.height is not None and request.width is not None:
-        for other in ("resolution", "aspect_ratio"):
-            if getattr(request, other) is not None:
-                raise InvalidField("height", f"cannot be given together with {invocation.written(other)}")
-        return _inside(Size(request.height, request.width), limits, invocation, None)
     tier = given(request.resolution, defaults.resolution)
     if "," not in tier:
         if tier not in defaults.sizes:
@@ -78,17 +74,7 @@ def _size(invocation: Invocation, request: OmniRequest, limits: GenerationLimits
         return defaults.sizes[tier][given(request.aspect_ratio, defaults.aspect_ratio)]
     if request.aspect_ratio is not None:
         raise InvalidField("aspect_ratio", f"goes with a tier, and {name} is a size in pixels already")
-    height, width = (int(side) for side in tier.split(","))
-    return _inside(Size(height, width), limits, invocation, name)
-
-
-def _inside(size: Size, limits: GenerationLimits, invocation: Invocation, name: str | None) -> Size:
-    step = limits.size_multiple
-    for side, length, most in (("height", size.height, limits.max_height), ("width", size.width, limits.max_width)):
-        if length % step or not step <= length <= most:
-            allowed = f"multiples of {step}, {step} to {most}"
-            raise InvalidField(name or invocation.written(side), f"has a {side} of {length}", allowed=allowed)
-    return size
+    return inside(size_of(tier), limits, invocation, field="resolution")
 
 
 def _frames(
@@ -137,33 +123,17 @@ def _negative_prompt(invocation: Invocation, request: OmniRequest, defaults: Gen
     return given(request.negative_prompt, defaults.negative_prompt)
 
 
-async def _medium(
-    invocation: Invocation,
-    request: OmniRequest,
-    mode: str,
-    condition_frames: tuple[int, ...],
-    limits: GenerationLimits,
-    inbox: Inbox,
-) -> MediaFile | None:
+def _wanted(
+    request: OmniRequest, mode: str, condition_frames: tuple[int, ...], limits: GenerationLimits
+) -> Mapping[str, Wanted]:
+    """What the video goes on from."""
     medium = _MEDIUM.get(mode)
-    for name in ("vision_path", "image", "video"):
-        if getattr(request, name) is not None and name not in (medium, "vision_path" if medium else None):
-            raise InvalidField(invocation.written(name), f"does not go with {mode}", allowed="leave it out")
     if medium is None:
-        return None
-    direct = request.image or request.video
-    reference = direct or request.vision_path
-    if not reference:
-        raise InvalidField("vision_path", f"is needed for {mode}", allowed=f"the {medium} to continue from")
-    written = invocation.written(medium if direct else "vision_path")
-    return await inbox.bring(reference, {medium: _wanted(request, medium, condition_frames, limits)}, field=written)
-
-
-def _wanted(request: OmniRequest, medium: str, condition_frames: tuple[int, ...], limits: GenerationLimits) -> Wanted:
+        return {}
     if medium == "image":
-        return WantedImage()
+        return {medium: WantedImage()}
     count = condition_frames[-1] * limits.temporal_factor + 1
-    return LastFrames(count) if request.condition_video_keep == "last" else FirstFrames(count)
+    return {medium: LastFrames(count) if request.condition_video_keep == "last" else FirstFrames(count)}
 
 
 def _metadata(request: OmniRequest, size: Size, defaults: GenerationDefaults, *, image: bool) -> Metadata:

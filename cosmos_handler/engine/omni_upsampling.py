@@ -6,8 +6,9 @@ from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.defaults import given
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.reasoning import reasoning_task
+from cosmos_handler.engine.upsampling import shown, upsampling
 from cosmos_handler.errors import InvalidField
-from cosmos_handler.messages.tasks import Omni, Upsampling
+from cosmos_handler.messages.tasks import Omni
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.omni import OmniRequest
 from cosmos_handler.schemas.reasoning import ReasoningRequest
@@ -17,8 +18,6 @@ _MAX_TOKENS = 20_000
 _TEMPERATURE, _TOP_P, _TOP_K = 0.7, 0.8, 20
 _REPETITION_PENALTY, _PRESENCE_PENALTY = 1.0, 1.5
 _SEED = 3407
-# Eight seconds at the rate that reasoners are trained at: enough to say what goes on.
-_MAX_FRAMES = 32
 
 # The keys are those of NVIDIA's captions; the words about them are our own.
 _WISH = """\
@@ -69,20 +68,14 @@ async def with_caption(
     """The task, with its prompt to be made a caption first. Raises RequestError."""
     question = await reasoning_task(invocation, _asked(task, request), reasoner, inbox)
     question = question.model_copy(update={"default_max_tokens": _MAX_TOKENS})
-    plan = Upsampling(model=reasoner.name, field=invocation.written("prompt_upsampling"), question=question)
-    return task.model_copy(update={"upsampling": plan})
+    return task.model_copy(update={"upsampling": upsampling(reasoner, invocation, question)})
 
 
 def _asked(task: Omni, request: OmniRequest) -> ReasoningRequest:
-    """The question to the reasoner, which sees what the video goes on from: the whole clip and not its end alone."""
-    fields = {"image": "image", "video": "video", "vision_path": "input_path"}
-    name = next((name for name in fields if getattr(request, name) is not None), None)
-    shown = {fields[name]: getattr(request, name)} if task.media is not None and name is not None else {}
-    if task.media is not None and task.media.kind == "video":
-        shown["max_frames"] = _MAX_FRAMES
+    """The question to the reasoner."""
     return ReasoningRequest(
         prompt=f"{_wish(task)}\n\nThe short description:\n{request.prompt}",
-        **shown,
+        **shown(task, request),
         seed=given(request.prompt_upsampler_seed, _SEED),
         max_tokens=request.prompt_upsampler_max_tokens,
         temperature=given(request.prompt_upsampler_temperature, _TEMPERATURE),

@@ -7,6 +7,7 @@ from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits
 from cosmos_handler.artifacts.defaults import GenerationDefaults, Size, generation_defaults, given
 from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.inbox import Inbox
+from cosmos_handler.engine.limits import inside, limits_of, size_of
 from cosmos_handler.errors import InvalidField
 from cosmos_handler.media.clip import MediaFile
 from cosmos_handler.media.wanted import FirstFrames
@@ -44,9 +45,7 @@ async def transfer_task(
     invocation: Invocation, request: TransferRequest, checkpoint: Checkpoint, inbox: Inbox, encoding: Encoding
 ) -> Transfer:
     """The task for Transfer 2.5. Raises RequestError."""
-    limits = checkpoint.generation
-    if limits is None:
-        raise AssertionError(f"{checkpoint.name} makes videos but has no limits: this is a bug")
+    limits = limits_of(checkpoint)
     defaults = generation_defaults(checkpoint.family, invocation.task)
     asked = _asked(invocation, request, checkpoint)
     chunk_frames = _chunk_frames(invocation, request, limits, defaults)
@@ -120,22 +119,14 @@ def _sizes(
     """The size for each aspect ratio that the input may have. Raises InvalidField."""
     wish = given(request.resolution, defaults.resolution)
     if "," in wish:
-        height, width = (int(side) for side in wish.split(","))
-        sizes: Mapping[str, Size] = dict.fromkeys(_ASPECT_RATIOS, Size(height, width))
+        sizes: Mapping[str, Size] = dict.fromkeys(_ASPECT_RATIOS, size_of(wish))
     elif wish in defaults.sizes:
         sizes = defaults.sizes[wish]
     else:
         allowed = ", ".join(defaults.sizes) + ', or "H,W" in pixels'
         raise InvalidField(invocation.written("resolution"), f"is {wish!r}", allowed=allowed)
-    step = limits.size_multiple
     for size in sizes.values():
-        for side, length, most in (
-            ("height", size.height, limits.max_height),
-            ("width", size.width, limits.max_width),
-        ):
-            if length % step or not step <= length <= most:
-                allowed = f"multiples of {step}, {step} to {most}"
-                raise InvalidField(invocation.written("resolution"), f"has a {side} of {length}", allowed=allowed)
+        inside(size, limits, invocation, field="resolution")
     return sizes
 
 

@@ -1,14 +1,16 @@
 """A short prompt made long by a loaded reasoner: which one, and what it is asked."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.reasoning import reasoning_task
 from cosmos_handler.errors import InvalidField
-from cosmos_handler.messages.tasks import Generate, Upsampling
+from cosmos_handler.messages.tasks import Answer, Generate, Omni, Upsampling
 from cosmos_handler.schemas.generation import GenerationRequest
 from cosmos_handler.schemas.invocation import Invocation
+from cosmos_handler.schemas.omni import OmniRequest
 from cosmos_handler.schemas.reasoning import ReasoningRequest
 
 # What NVIDIA's template for Reason 1 asks for (prompts/prompt_upsampler.yaml), in words of our own.
@@ -27,6 +29,8 @@ _TASK_IN_SYSTEM = ("reason1",)
 _MAX_TOKENS = 512
 # Eight seconds at the rate that reasoners are trained at: enough to say what goes on.
 _MAX_FRAMES = 32
+# Where a generation may have its medium → where a question has it.
+_MEDIA = {"image": "image", "video": "video", "input_path": "input_path", "vision_path": "input_path"}
 
 
 def reasoner_for(invocation: Invocation, checkpoint: Checkpoint, models: Sequence[Checkpoint]) -> Checkpoint:
@@ -51,18 +55,27 @@ async def with_upsampling(
 ) -> Generate:
     """The task, with its prompt to be made longer first. Raises RequestError."""
     question = await reasoning_task(invocation, _asked(task, reasoner, request), reasoner, inbox)
-    plan = Upsampling(model=reasoner.name, field=invocation.written("prompt_upsampling"), question=question)
-    return task.model_copy(update={"upsampling": plan})
+    return task.model_copy(update={"upsampling": upsampling(reasoner, invocation, question)})
+
+
+def upsampling(reasoner: Checkpoint, invocation: Invocation, question: Answer) -> Upsampling:
+    """What the task is told about its prompt."""
+    return Upsampling(model=reasoner.name, field=invocation.written("prompt_upsampling"), question=question)
+
+
+def shown(task: Generate | Omni, request: GenerationRequest | OmniRequest) -> dict[str, Any]:
+    """What the reasoner sees, as its fields: what the video goes on from, the whole clip and not its end alone."""
+    if task.media is None:
+        return {}
+    found = ((ours, getattr(request, name, None)) for name, ours in _MEDIA.items())
+    fields = {ours: reference for ours, reference in found if reference is not None}
+    return fields | ({"max_frames": _MAX_FRAMES} if task.media.kind == "video" else {})
 
 
 def _asked(task: Generate, reasoner: Checkpoint, request: GenerationRequest) -> ReasoningRequest:
-    """The question to the reasoner, which sees what the video goes on from: the whole clip and not its end alone."""
-    name = next((name for name in ("image", "video", "input_path") if getattr(request, name) is not None), None)
-    shown = {name: getattr(request, name)} if task.media is not None and name is not None else {}
-    if task.media is not None and task.media.kind == "video":
-        shown["max_frames"] = _MAX_FRAMES
+    """The question to the reasoner."""
     if reasoner.family in _TASK_IN_SYSTEM:
         words = {"system_prompt": _WISH, "prompt": request.prompt}
     else:
         words = {"prompt": f"{_WISH}\n\nThe short description:\n{request.prompt}"}
-    return ReasoningRequest(**words, **shown, seed=task.seed, max_tokens=_MAX_TOKENS)
+    return ReasoningRequest(**words, **shown(task, request), seed=task.seed, max_tokens=_MAX_TOKENS)
