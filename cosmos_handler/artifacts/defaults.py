@@ -18,6 +18,9 @@ class Size:
     width: int
 
 
+Tier = Mapping[str, Size]  # by aspect ratio, width to height
+
+
 @dataclass(frozen=True)
 class GenerationDefaults:
     """The defaults of one task of one family.
@@ -26,7 +29,7 @@ class GenerationDefaults:
         code and in diffusers up to 2.5; "usual" where it means unconditional + g (conditional - unconditional).
     shift: the flow shift that the request may change; None where the checkpoint's scheduler fixes it.
     chunk_size, chunk_overlap: frames made at a time and handed on to the next time, where long videos are made so.
-    sizes: tier → aspect ratio, width to height → pixels; resolution and aspect_ratio say which of them is the default.
+    sizes: tier by its name; resolution and aspect_ratio say which of them is the default.
     """
 
     seed: int
@@ -39,7 +42,7 @@ class GenerationDefaults:
     negative_prompt: str
     resolution: str
     aspect_ratio: str
-    sizes: Mapping[str, Mapping[str, Size]]
+    sizes: Mapping[str, Tier]
     chunk_size: int | None = None
     chunk_overlap: int | None = None
 
@@ -49,15 +52,20 @@ class GenerationDefaults:
         return self.sizes[self.resolution][self.aspect_ratio]
 
 
-_PREDICT_SIZES: Mapping[str, Mapping[str, Size]] = {
-    "720": {
-        "1,1": Size(960, 960),
-        "4,3": Size(704, 960),
-        "3,4": Size(960, 704),
-        "16,9": Size(704, 1280),
-        "9,16": Size(1280, 704),
+def _tier(square: int, four_to_three: tuple[int, int], sixteen_to_nine: tuple[int, int]) -> Tier:
+    """A tier from its wide sizes, height first; the tall ones are those turned."""
+    (low, long), (lowest, longest) = four_to_three, sixteen_to_nine
+    return {
+        "1,1": Size(square, square),
+        "4,3": Size(low, long),
+        "3,4": Size(long, low),
+        "16,9": Size(lowest, longest),
+        "9,16": Size(longest, lowest),
     }
-}
+
+
+_256 = _tier(256, (256, 320), (192, 320))
+_720 = _tier(960, (704, 960), (704, 1280))
 
 _PREDICT25 = GenerationDefaults(
     seed=0,
@@ -70,54 +78,18 @@ _PREDICT25 = GenerationDefaults(
     negative_prompt=negative_prompts.PREDICT,
     resolution="720",
     aspect_ratio="16,9",
-    sizes=_PREDICT_SIZES,
+    sizes={"720": _720},
     chunk_size=77,
     chunk_overlap=1,
 )
 
-_TRANSFER_SIZES: Mapping[str, Mapping[str, Size]] = {
-    "256": {
-        "1,1": Size(256, 256),
-        "4,3": Size(256, 320),
-        "3,4": Size(320, 256),
-        "16,9": Size(192, 320),
-        "9,16": Size(320, 192),
-    },
-    "480": {
-        "1,1": Size(480, 480),
-        "4,3": Size(480, 640),
-        "3,4": Size(640, 480),
-        "16,9": Size(432, 768),
-        "9,16": Size(768, 432),
-    },
-    "512": {
-        "1,1": Size(512, 512),
-        "4,3": Size(512, 640),
-        "3,4": Size(640, 512),
-        "16,9": Size(384, 640),
-        "9,16": Size(640, 384),
-    },
-    "720": {
-        "1,1": Size(960, 960),
-        "4,3": Size(704, 960),
-        "3,4": Size(960, 704),
-        "16,9": Size(704, 1280),
-        "9,16": Size(1280, 704),
-    },
-    "1024": {
-        "1,1": Size(1024, 1024),
-        "4,3": Size(1024, 1280),
-        "3,4": Size(1280, 1024),
-        "16,9": Size(768, 1280),
-        "9,16": Size(1280, 768),
-    },
-    "1080": {
-        "1,1": Size(1024, 1024),
-        "4,3": Size(1056, 1440),
-        "3,4": Size(1440, 1056),
-        "16,9": Size(1056, 1920),
-        "9,16": Size(1920, 1056),
-    },
+_TRANSFER_SIZES: Mapping[str, Tier] = {
+    "256": _256,
+    "480": _tier(480, (480, 640), (432, 768)),
+    "512": _tier(512, (512, 640), (384, 640)),
+    "720": _720,
+    "1024": _tier(1024, (1024, 1280), (768, 1280)),
+    "1080": _tier(1024, (1056, 1440), (1056, 1920)),
 }
 
 # The input gives the rate, the aspect ratio and the number of frames, so those stand here for one chunk of NVIDIA's.
@@ -138,35 +110,11 @@ _TRANSFER25 = GenerationDefaults(
 )
 
 # The tiers and sizes of NVIDIA's framework; 768 is the largest that Super was trained on, for pictures.
-_COSMOS3_SIZES: Mapping[str, Mapping[str, Size]] = {
-    "256": {
-        "1,1": Size(256, 256),
-        "4,3": Size(256, 320),
-        "3,4": Size(320, 256),
-        "16,9": Size(192, 320),
-        "9,16": Size(320, 192),
-    },
-    "480": {
-        "1,1": Size(640, 640),
-        "4,3": Size(544, 736),
-        "3,4": Size(736, 544),
-        "16,9": Size(480, 832),
-        "9,16": Size(832, 480),
-    },
-    "720": {
-        "1,1": Size(960, 960),
-        "4,3": Size(832, 1104),
-        "3,4": Size(1104, 832),
-        "16,9": Size(720, 1280),
-        "9,16": Size(1280, 720),
-    },
-    "768": {
-        "1,1": Size(1024, 1024),
-        "4,3": Size(880, 1184),
-        "3,4": Size(1184, 880),
-        "16,9": Size(768, 1360),
-        "9,16": Size(1360, 768),
-    },
+_COSMOS3_SIZES: Mapping[str, Tier] = {
+    "256": _256,
+    "480": _tier(640, (544, 736), (480, 832)),
+    "720": _tier(960, (832, 1104), (720, 1280)),
+    "768": _tier(1024, (880, 1184), (768, 1360)),
 }
 
 # The framework's defaults/<mode>/sample_args.json.

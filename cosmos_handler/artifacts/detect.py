@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cosmos_handler.artifacts import generator, omni, reasoner, transfer
 from cosmos_handler.artifacts.checkpoint import Checkpoint
-from cosmos_handler.artifacts.elsewhere import Elsewhere
+from cosmos_handler.artifacts.elsewhere import NOWHERE, Elsewhere
 from cosmos_handler.artifacts.inspection import Inspection
 from cosmos_handler.artifacts.known import SUPPORTED, recognise_deeply
 from cosmos_handler.artifacts.lora import find_loras
@@ -15,7 +15,6 @@ from cosmos_handler.errors import CheckpointError
 
 log = logging.getLogger(__name__)
 
-_NOWHERE = Elsewhere()
 _GENERATORS = {
     "predict2.5": ("Cosmos Predict2.5", generator.TASKS, generator.FOLDERS),
     "transfer2.5": ("Cosmos Transfer2.5", transfer.TASKS, transfer.FOLDERS),
@@ -29,7 +28,7 @@ def detect(
     aliases: tuple[str, ...] = (),
     revision: str | None = None,
     control: str | None = None,
-    elsewhere: Elsewhere = _NOWHERE,
+    elsewhere: Elsewhere = NOWHERE,
 ) -> Checkpoint:
     """The checkpoint in a folder; only headers of the weights are read.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.detect import detect
-from cosmos_handler.artifacts.elsewhere import Elsewhere
+from cosmos_handler.artifacts.elsewhere import NOWHERE, Elsewhere
 from cosmos_handler.artifacts.known import SUPPORTED, Recognised, recognise, recognise_deeply
 from cosmos_handler.artifacts.manifest import FILE_NAME, Manifest, faulty, read_manifest, resolved
 from cosmos_handler.artifacts.native.layout import VARIABLE
@@ -28,16 +28,13 @@ class _Claim:
     control: str | None = None
 
 
-_NOWHERE = Elsewhere()
-
-
 def discover(
     root: Path,
     *,
     revision: str | None = None,
     name: str | None = None,
     aliases: tuple[str, ...] = (),
-    elsewhere: Elsewhere = _NOWHERE,
+    elsewhere: Elsewhere = NOWHERE,
 ) -> tuple[Checkpoint, ...]:
     """The checkpoints to serve, in the order of `cosmos.json` or by name; never none.
 

@@ -20,3 +20,6 @@ class Elsewhere:
     text_encoders: tuple[Path, ...] = ()
     vaes: tuple[Path, ...] = ()
     chosen: str | None = None
+
+
+NOWHERE = Elsewhere()

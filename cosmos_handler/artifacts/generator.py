@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from cosmos_handler.artifacts.checkpoint import GenerationLimits, Part
-from cosmos_handler.artifacts.inspection import Inspection
+from cosmos_handler.artifacts.inspection import Inspection, component_config
 from cosmos_handler.artifacts.tokenizer import check_tokenizer, check_tokenizer_template
 from cosmos_handler.artifacts.weights import DIFFUSERS, TRANSFORMERS, find_part
 
@@ -48,17 +48,6 @@ def _check_listing(look: Inspection) -> None:
         entry = listing.get(component)
         if not (isinstance(entry, list) and len(entry) == 2 and all(isinstance(word, str) for word in entry)):
             look.fault(f"model_index.json does not list {component} as [library, class]")
-
-
-def component_config(look: Inspection, folder: str, *, key: str, expected: str) -> dict[str, Any] | None:
-    """A component's config; None, and a fault noted, where it is missing or of another class."""
-    config = look.json_object(f"{folder}/config.json")
-    if config is None:
-        return None
-    if config.get(key) != expected:
-        look.fault(f"{folder}/config.json: {key} is {config.get(key)!r}, not {expected!r}")
-        return None
-    return config
 
 
 def limits_of(look: Inspection, transformer: dict[str, Any], vae: dict[str, Any]) -> GenerationLimits | None:

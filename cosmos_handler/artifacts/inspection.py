@@ -73,6 +73,17 @@ class Inspection:
         return sorted(entry.name for entry in place.iterdir() if entry.is_file()) if place.is_dir() else []
 
 
+def component_config(look: Inspection, folder: str, *, key: str, expected: str) -> dict[str, Any] | None:
+    """A component's config; None, and a fault noted, where it is missing or of another class."""
+    config = look.json_object(f"{folder}/config.json")
+    if config is None:
+        return None
+    if config.get(key) != expected:
+        look.fault(f"{folder}/config.json: {key} is {config.get(key)!r}, not {expected!r}")
+        return None
+    return config
+
+
 def joined(folder: str, file: str) -> str:
     """A file's name relative to the checkpoint, from the folder of a part ("." for the checkpoint itself)."""
     return file if folder == "." else f"{folder}/{file}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from cosmos_handler.artifacts import reasoner
 from cosmos_handler.artifacts.checkpoint import GenerationLimits, Part
-from cosmos_handler.artifacts.inspection import Inspection
+from cosmos_handler.artifacts.inspection import Inspection, component_config
 from cosmos_handler.artifacts.tokenizer import check_processor, check_tokenizer, check_tokenizer_template
 from cosmos_handler.artifacts.weights import DIFFUSERS, TRANSFORMERS, find_part
 
@@ -46,8 +46,8 @@ def examine(look: Inspection) -> Found:
     look.json_object("scheduler/scheduler_config.json")
     check_tokenizer(look, folder="text_tokenizer")
     check_tokenizer_template(look, folder="text_tokenizer")
-    _config(look, "transformer", "Cosmos3OmniTransformer")
-    vae = _config(look, "vae", "AutoencoderKLWan")
+    component_config(look, "transformer", key="_class_name", expected="Cosmos3OmniTransformer")
+    vae = component_config(look, "vae", key="_class_name", expected="AutoencoderKLWan")
     parts = [
         find_part(look, "transformer", folder="transformer", rule=DIFFUSERS),
         find_part(look, "tokenizer", folder="vae", rule=DIFFUSERS),  # NVIDIA's word for the VAE
@@ -64,16 +64,6 @@ def examine(look: Inspection) -> Found:
     context_tokens = reasoner.context_tokens(look, config) if config is not None else None
     tasks = (*GENERATION_TASKS, *reasoner.TASKS)
     return Found(tasks, tuple(part for part in parts if part), limits, context_tokens)
-
-
-def _config(look: Inspection, folder: str, expected: str) -> dict[str, Any] | None:
-    config = look.json_object(f"{folder}/config.json")
-    if config is None:
-        return None
-    if config.get("_class_name") != expected:
-        look.fault(f"{folder}/config.json: _class_name is {config.get('_class_name')!r}, not {expected!r}")
-        return None
-    return config
 
 
 def _limits(look: Inspection, vae: dict[str, Any]) -> GenerationLimits | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from cosmos_handler.artifacts import generator, omni, reasoner, transfer
 from cosmos_handler.artifacts.checkpoint import Family
 
 
@@ -20,10 +21,8 @@ class Published:
     figure: str
 
 
-_PREDICT = ("text2world", "image2world", "video2world")
-_OMNI = ("text2image", "text2video", "image2video", "video2video", "reasoner")
-_TRANSFER = ("transfer",)
-_REASON = ("reasoner",)
+_PREDICT, _TRANSFER, _REASON = generator.TASKS, transfer.TASKS, reasoner.TASKS
+_OMNI = (*omni.GENERATION_TASKS, *_REASON)
 
 PUBLISHED: tuple[Published, ...] = (
     Published("nvidia/Cosmos-Predict2.5-2B", "predict2.5", _PREDICT, 40, "32.6 GB published, and 32 GB cards run out"),

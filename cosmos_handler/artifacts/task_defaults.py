@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from cosmos_handler.artifacts import reasoner
 from cosmos_handler.artifacts.checkpoint import Family
 from cosmos_handler.artifacts.defaults import GENERATION
 from cosmos_handler.artifacts.reasoning_defaults import REASONING
-
-REASONER = "reasoner"
 
 
 def task_defaults(family: Family, tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -18,7 +17,7 @@ def task_defaults(family: Family, tasks: Sequence[str]) -> dict[str, dict[str, A
     """
     shown: dict[str, dict[str, Any]] = {}
     for task in tasks:
-        if task == REASONER:
+        if task in reasoner.TASKS:
             plain, reasoning = REASONING[family]
             shown[task] = {"plain": asdict(plain), "reasoning": asdict(reasoning)}
         else:

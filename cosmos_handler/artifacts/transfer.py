@@ -7,7 +7,7 @@ from typing import Any
 
 from cosmos_handler.artifacts import generator
 from cosmos_handler.artifacts.checkpoint import CONTROL_PART, GenerationLimits, Part
-from cosmos_handler.artifacts.inspection import Inspection
+from cosmos_handler.artifacts.inspection import Inspection, component_config
 from cosmos_handler.artifacts.weights import DIFFUSERS, find_part
 
 TASKS: tuple[str, ...] = ("transfer",)
@@ -40,7 +40,7 @@ def examine(look: Inspection, *, control: str | None) -> tuple[tuple[Part, ...],
     transformer = look.json_object("transformer/config.json") if look.has("transformer/config.json") else None
     branches = []
     for name, folder in places.items():
-        config = generator.component_config(look, folder, key="_class_name", expected="CosmosControlNetModel")
+        config = component_config(look, folder, key="_class_name", expected="CosmosControlNetModel")
         if config is not None and transformer is not None:
             _check_fit(look, folder, config, transformer)
         branches.append(find_part(look, f"{CONTROL_PART}{name}", folder=folder, rule=DIFFUSERS))

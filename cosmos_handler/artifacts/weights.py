@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 
 from cosmos_handler.artifacts.checkpoint import Part
 from cosmos_handler.artifacts.inspection import Inspection, joined
-from cosmos_handler.artifacts.safetensors_header import Header
+from cosmos_handler.artifacts.safetensors_header import Header, StoredTensor
 
 _OTHER_FORMS = (".bin", ".pt", ".pth", ".ckpt", ".jit", ".gguf", ".h5", ".msgpack", ".flashpack")
-SERVED_DTYPES = ("bfloat16", "float16", "float32")
+_SERVED_DTYPES = ("bfloat16", "float16", "float32")
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,32 @@ def find_part(look: Inspection, name: str, *, folder: str, rule: LoadingRule) ->
     """The part whose weights lie in a folder; None, and every fault noted, where they are not all there and whole."""
     faults_before = len(look.faults)
     headers = _headers(look, folder, rule)
-    sizes: Counter[str] = Counter()
-    for header in headers.values():
-        for tensor in header.tensors.values():
-            sizes[tensor.dtype] += tensor.size_bytes
     if len(look.faults) > faults_before:
         return None
-    if not sizes.total():
+    tensors = [tensor for header in headers.values() for tensor in header.tensors.values()]
+    size_bytes = sum(tensor.size_bytes for tensor in tensors)
+    if not size_bytes:
         look.fault(f"{', '.join(headers)} holds no tensors")
         return None
-    dtype = max(sorted(sizes), key=lambda candidate: sizes[candidate])
-    if dtype not in SERVED_DTYPES:
-        look.fault(
-            f"the weights of {_shown(folder)} are stored as {dtype}: only {', '.join(SERVED_DTYPES)} are supported"
-        )
+    dtype = served_dtype(look, tensors, where=f"of {_shown(folder)}")
+    if dtype is None:
         return None
-    return Part(name=name, folder=folder, files=tuple(sorted(headers)), size_bytes=sizes.total(), dtype=dtype)
+    return Part(name=name, folder=folder, files=tuple(sorted(headers)), size_bytes=size_bytes, dtype=dtype)
+
+
+def served_dtype(look: Inspection, tensors: Iterable[StoredTensor], *, where: str) -> str | None:
+    """The type in which most bytes of some tensors are stored; None, and a fault noted, where it is none we run.
+
+    where: which weights they are, for the fault.
+    """
+    sizes: Counter[str] = Counter()
+    for tensor in tensors:
+        sizes[tensor.dtype] += tensor.size_bytes
+    dtype = max(sorted(sizes), key=lambda candidate: sizes[candidate])
+    if dtype in _SERVED_DTYPES:
+        return dtype
+    look.fault(f"the weights {where} are stored as {dtype}: only {', '.join(_SERVED_DTYPES)} are supported")
+    return None
 
 
 def _headers(look: Inspection, folder: str, rule: LoadingRule) -> dict[str, Header]:

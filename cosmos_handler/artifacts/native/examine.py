@@ -7,7 +7,7 @@ from pathlib import Path
 from cosmos_handler.artifacts import generator, transfer
 from cosmos_handler.artifacts.checkpoint import GenerationLimits, Part
 from cosmos_handler.artifacts.elsewhere import TEXT_ENCODER_CHANNEL, VAE_CHANNEL, Elsewhere
-from cosmos_handler.artifacts.inspection import Inspection, joined
+from cosmos_handler.artifacts.inspection import Inspection, component_config, joined
 from cosmos_handler.artifacts.native import transformer, vae
 from cosmos_handler.artifacts.native.branches import examine_branches
 from cosmos_handler.artifacts.native.layout import VAE_FILE, NativeCheckpoint
@@ -79,7 +79,7 @@ def _vae(look: Inspection, elsewhere: Elsewhere) -> Part | None:
                 return _native_vae(look, file.as_posix())
         folder = next((each for each in (place, place / "vae") if look.has((each / "config.json").as_posix())), None)
         if folder is not None:
-            generator.component_config(look, folder.as_posix(), key="_class_name", expected="AutoencoderKLWan")
+            component_config(look, folder.as_posix(), key="_class_name", expected="AutoencoderKLWan")
             return find_part(look, "tokenizer", folder=folder.as_posix(), rule=DIFFUSERS)
     look.fault(
         f"{VAE_FILE} is missing (the Wan2.1 VAE, which nvidia/Cosmos-Predict2.5-2B holds); looked for it, or for a VAE "
@@ -123,7 +123,7 @@ def _text_encoder(look: Inspection, elsewhere: Elsewhere, places: dict[str, str]
     if str(folder) != "text_encoder":
         places["text_encoder"] = str(folder)
     _tokenizer(look, folder, places)
-    generator.component_config(look, folder.as_posix(), key="model_type", expected="qwen2_5_vl")
+    component_config(look, folder.as_posix(), key="model_type", expected="qwen2_5_vl")
     return find_part(look, "text_encoder", folder=folder.as_posix(), rule=TRANSFORMERS)
 
 

@@ -1,6 +1,5 @@
 """A sheet says, for one network, what each tensor is called by NVIDIA and by diffusers, and what shape it has."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ from cosmos_handler.artifacts.checkpoint import Native, Part
 from cosmos_handler.artifacts.inspection import Inspection
 from cosmos_handler.artifacts.native.torch_file import read_torch_file
 from cosmos_handler.artifacts.safetensors_header import StoredTensor
-from cosmos_handler.artifacts.weights import SERVED_DTYPES
+from cosmos_handler.artifacts.weights import served_dtype
 from cosmos_handler.errors import CheckpointError
 
 _MOST_NAMED = 5
@@ -75,25 +74,19 @@ def check_names(look: Inspection, weights: Weights, sheet: Iterable[Line], *, wh
 
 
 def part_of(
-    look: Inspection, name: str, weights: Weights, lines: Iterable[Line], *, config: Mapping[str, object]
+    look: Inspection, name: str, weights: Weights, lines: Sequence[Line], *, config: Mapping[str, object]
 ) -> Part | None:
     """The part that some lines of a sheet make; None, and a fault noted, where it is stored as nothing we run."""
     names = {weights.prefix + line.theirs: line.ours for line in lines}
-    sizes: Counter[str] = Counter()
-    for line in lines:
-        tensor = weights.tensors[line.theirs]
-        sizes[tensor.dtype] += tensor.size_bytes
-    dtype = max(sorted(sizes), key=lambda candidate: sizes[candidate])
-    if dtype not in SERVED_DTYPES:
-        look.fault(
-            f"the weights in {weights.file} are stored as {dtype}: only {', '.join(SERVED_DTYPES)} are supported"
-        )
+    tensors = [weights.tensors[line.theirs] for line in lines]
+    dtype = served_dtype(look, tensors, where=f"in {weights.file}")
+    if dtype is None:
         return None
     return Part(
         name=name,
         folder=".",
         files=(weights.file,),
-        size_bytes=sizes.total(),
+        size_bytes=sum(tensor.size_bytes for tensor in tensors),
         dtype=dtype,
         native=Native(wrappers=weights.wrappers, names=names, config=config),
     )
