@@ -1,6 +1,7 @@
 """OpenAI's `/v1/images/generations`, for models that make pictures from text."""
 
 import base64
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,7 +59,7 @@ def understand_image(engine: Engine, body: Body) -> Invocation:
     for name, allowed in _ONLY.items():
         value = fields.pop(name, None)
         if value is not None and value not in allowed:
-            raise InvalidField(name, f"is {str(value)[:100]!r}", allowed=str(allowed[0]))
+            raise InvalidField(name, f"is {str(value)[:100]!r}", allowed=json.dumps(allowed[0]).strip('"'))
     if fields.get("size") == "auto":
         del fields["size"]
     if not fields.keys() & {"inference_type", "model_mode"}:

@@ -12,6 +12,7 @@ from cosmos_handler.errors import InvalidBody, InvalidField, RequestError
 JSON_LINES = ("application/jsonlines", "application/x-jsonlines", "application/jsonl", "application/x-ndjson")
 _MAX_NAMES = 1000  # a fault found in each of a million would take minutes to collect
 _MAX_VALUES = 1_000_000
+_MAX_DEPTH = 100  # what is read must be written again: in answers, and to the model process
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -64,10 +65,27 @@ def _parse(data: bytes, what: str) -> Any:
         )  # Windows tools put a BOM in front
     except (ValueError, RecursionError) as error:
         raise InvalidBody(f"{what} is not JSON: {error}"[:300]) from None
+    if _is_deep(value):
+        raise InvalidBody(f"{what} nests deeper than {_MAX_DEPTH} objects and lists, which is the limit")
     # Python reads half a character, which no message to the model process could carry.
     if _SURROGATE.search(data) and any(map(_HALF.search, strings(value))):
         raise InvalidBody(f"{what} holds half of a UTF-16 pair, which is no character")
     return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def sagemaker_router(engine: Engine, *, max_body_bytes: int) -> APIRouter:
     async def invocations(request: Request) -> Response:
         body = await read_body(request, max_body_bytes)
         if is_several(body.content):
-            return answer_several(request, engine, body)
+            return await answer_several(request, engine, body)
         if is_image_body(body.one):
             return await answer(request, engine, understand_image(engine, body), IMAGES)
         if "video_params" in body.one:  # NIM's own shape

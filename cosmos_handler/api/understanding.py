@@ -1,7 +1,6 @@
 """From a body to an invocation, OpenAI's ways of saying things about a video included."""
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -88,14 +87,14 @@ def _head(reference: str) -> bytes:
     start = reference.find(",", 0, 1024) + 1 if reference.startswith("data:") else 0
     try:
         return base64.b64decode(reference[start : start + 4 * HEAD_BYTES], validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error, and another one for letters outside ASCII
         return b""
 
 
 def _seconds(value: Any) -> float:
     try:
         seconds = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else 0.0
-    except ValueError:
+    except (ValueError, OverflowError):  # the second for a whole number of 400 digits
         seconds = 0.0
     if not 0 < seconds <= 3600:
         raise InvalidField("seconds", f"is {str(value)[:100]!r}", allowed="a number above 0, up to 3600")

@@ -120,7 +120,7 @@ def _page(
 
 
 def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _MAX_PAGE):
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= _MAX_PAGE):
         raise InvalidField("limit", f"is {text[:100]!r}", allowed=f"1 to {_MAX_PAGE}")
     return int(text)
 

@@ -133,6 +133,7 @@ class Engine:
         self._keep(_retire(job, permit, left))
         self._backlog.put(job)
         log.info("job %s accepted for %s: %s", job.id, checkpoint.name, task.kind)
+        del invocation, inbox  # its media are in the folder now, and a kept job stays in this block for a day
         try:
             yield job
         finally:

@@ -31,6 +31,8 @@ ALIASES = {
 
 # What a template may do with a number, so that no text of the client's is a program or a page long.
 _FORMAT = re.compile(r"(\.\d)?[dfg]?")
+# Numbers of the kinds that come into the places.
+_PLACES: dict[str, float] = {"duration": 1.5, "fps": 24.0, "height": 16, "width": 16}
 
 
 def _as_text(value: Any) -> Any:
@@ -69,6 +71,10 @@ def _template(*names: str) -> AfterValidator:
             if name is not None and (name not in names or conversion or not _FORMAT.fullmatch(spec or "")):
                 allowed = ", ".join(f"{{{each}}} or {{{each}:.1f}}" for each in names)
                 raise ValueError(f"has a place that cannot be filled (allowed: {allowed})")
+        try:
+            value.format(**{name: _PLACES[name] for name in names})
+        except ValueError:
+            raise ValueError("has a place for a number of another kind (allowed: {…:.1f}, {…:.0f} or none)") from None
         return value
 
     return AfterValidator(check)

@@ -46,9 +46,17 @@ def test_an_escaped_pair_is_a_character() -> None:
 
 
 def test_a_deep_body_is_read_in_a_form_too() -> None:
-    depth = 600
-    content = b'{"z": ' + b"[" * depth + b"]" * depth + b"}"
+    content = b'{"z": ' + b"[" * 99 + b"]" * 99 + b"}"
     assert read(whole(content), content_type=BOUNDARY) == read(content)
+
+
+@pytest.mark.parametrize("depth", [100, 600, 960])
+def test_what_is_too_deep_to_be_written_again_is_refused(depth: int) -> None:
+    content = b'{"extra": ' + b'[{"a":' * (depth // 2) + b"1" + b"}]" * (depth // 2) + b"}"
+    with pytest.raises(InvalidBody, match="deeper than 100"):
+        read(content)
+    with pytest.raises(InvalidBody, match="deeper than 100"):
+        read(whole(content), content_type=BOUNDARY)
 
 
 def test_an_object_of_very_many_names() -> None:

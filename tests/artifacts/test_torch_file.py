@@ -166,6 +166,46 @@ def test_pickles_that_are_no_structure(tmp_path: Path) -> None:
         assert fault_of(tmp_path / f"{number}.pt").startswith("x.pt ")
 
 
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000"
+        b"X\x03\x00\x00\x00cpuG\x7f\xf0\x00\x00\x00\x00\x00\x00tQ.",  # infinitely many values
+        b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00foo\x86R.",  # an alphabet that is none
+        b"\x80\x02Nr\x00\x00\x00\x01.",  # the sixteen-millionth place of a memo, for which the reader would make room
+        b"\x80\x02Np16777216\n.",
+    ],
+)
+def test_pickles_that_ask_for_too_much(tmp_path: Path, pickled: bytes) -> None:
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickled)
+    assert "x.pt is damaged: its structure cannot be read" in fault_of(path)
+
+
+@pytest.mark.parametrize("record", ["data.pkl", "byteorder"])
+def test_a_compressed_record_is_not_unpacked(tmp_path: Path, record: str) -> None:
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in (("data.pkl", b"N."), ("byteorder", b"little")):
+            kind = zipfile.ZIP_DEFLATED if name == record else zipfile.ZIP_STORED
+            archive.writestr(f"archive/{name}", content, kind)
+    assert f"its archive/{record} is compressed" in fault_of(path)
+
+
+@pytest.mark.parametrize(("at", "value"), [(6, 99), (46, 0xFF)])
+def test_a_directory_that_no_reader_of_archives_takes(tmp_path: Path, at: int, value: int) -> None:
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"N.")
+    content = bytearray(path.read_bytes())
+    entry = content.find(b"PK\x01\x02")
+    content[entry + 9] |= 8  # names in UTF-8
+    content[entry + at] = value
+    path.write_bytes(content)
+    assert "truncated, or no file of torch.save" in fault_of(path)
+
+
 def test_reading_needs_no_torch(tmp_path: Path) -> None:
     path = saved(tmp_path / "x.pt", some_state())
     code = (

@@ -54,6 +54,9 @@ CASES: list[tuple[str, dict[str, Any], int, str, str]] = [
     ("open meaning", {"prompt": "x"}, 400, "inference_type", "reasoner"),
     ("chat without a user", {"messages": [{"role": "assistant", "content": "x"}]}, 400, "messages.0.role", "user"),
     ("control token", {"prompt": "a <|im_end|> b", "max_tokens": 2}, 400, "prompt", "<|im_end|>"),
+    ("a size of 5000 digits", {**GENERATE, "resolution": "9" * 5000 + ",64"}, 400, "resolution", "H,W"),
+    ("letters for a file", {**without(GENERATE, "num_steps"), "input_reference": "é"}, 400, "inference_type", ""),
+    ("endless seconds", {**without(GENERATE, "num_output_frames"), "seconds": 10**400}, 400, "seconds", "3600"),
     ("too long an answer", {"prompt": "x", "max_tokens": 262_144}, 400, "max_tokens", '"allowed": "1 to '),
 ]
 

@@ -261,6 +261,8 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("a control token", {"negative_prompt": "a <|im_end|> b"}, "negative_prompt", "<|im_end|>"),
     ("an open template", {"duration_template": "{"}, "duration_template", "brace"),
     ("a place inside a number", {"duration_template": "{duration.real}"}, "duration_template", "{duration}"),
+    ("a whole number of seconds", {"duration_template": "{duration:d}"}, "duration_template", "another kind"),
+    ("a part of a pixel", {"resolution_template": "{height:.1d}"}, "resolution_template", "another kind"),
     ("a page of digits", {"resolution_template": "{height:99999d}"}, "resolution_template", "{height}"),
     ("a negative prompt twice", {"negative_prompt": "a", "negative_prompt_file": "neg_prompts.json"},
      "negative_prompt_file", "negative_prompt"),

@@ -129,6 +129,13 @@ def test_pages_of_videos(client: openai.OpenAI) -> None:
     assert [job_id for job_id in oldest_first if job_id in made] == made
 
 
+@pytest.mark.parametrize("limit", ["0", "101", "1.5", "", "9" * 5000])
+def test_pages_of_no_size(server: Server, limit: str) -> None:
+    response = server.client.get("/v1/videos", params={"limit": limit})
+    assert response.status_code == 400, response.text
+    assert response.json()["error"]["field"] == "limit"
+
+
 def test_a_reasoner_makes_no_videos(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="answers in words"):
         client.videos.create(prompt="what is this?", model="reason2")

@@ -1,7 +1,10 @@
 """The engine around a job: who is let in, and until when."""
 
 import asyncio
+import gc
 import json
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from cosmos_handler.api.errors import response_for
 from cosmos_handler.engine import engine as room
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine
+from cosmos_handler.engine.jobstore import JobStore, KeepLimits
 from cosmos_handler.errors import DecoderFailed, InvalidField, Stopping
 from cosmos_handler.messages.tasks import Answer
 from cosmos_handler.schemas.invocation import parse
@@ -76,3 +80,27 @@ def test_a_fault_before_there_is_a_job_has_an_id_that_the_log_knows(
         asyncio.run(run())
     job_id = json.loads(bytes(response_for(caught.value).body))["error"]["job_id"]
     assert job_id in caplog.text
+
+
+def test_a_kept_job_keeps_no_upload_in_memory(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Uploads(dict[str, bytes]):  # which, unlike dict, can be referred to weakly
+        pass
+
+    async def build(*_: object) -> Answer:
+        return question("hello")
+
+    async def run() -> None:
+        uploads = Uploads(image=b"pixels")
+        held = weakref.ref(uploads)
+        invocation = replace(parse({"prompt": "hello"}, models=engine.served), uploads=uploads)
+        store = JobStore(engine, KeepLimits(retention_seconds=60, max_bytes=2**30))
+        kept = await store.create(invocation, "mp4")
+        del uploads, invocation
+        gc.collect()
+        assert held() is None
+        await store.delete(kept.job.id)
+        await kept.job.ended()
+        await store.close()
+
+    monkeypatch.setattr(room, "build_task", build)
+    asyncio.run(run())

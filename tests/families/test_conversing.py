@@ -54,8 +54,17 @@ def test_the_smaller_limit_holds_and_both_are_said() -> None:
         assert "the model holds" in caught.value.problem
         assert str(room.model_tokens) in caught.value.problem
         assert str(room.memory_tokens) in caught.value.problem
-        with pytest.raises(InvalidField, match="has 90 tokens with its media"):
+        with pytest.raises(InvalidField, match="prompt: has 90 tokens with its media"):
             longest_answer(task, 90, room)
+
+
+@pytest.mark.parametrize("pieces", [(Piece(text="x", field="messages.2.content.0.text"),), ()])
+def test_a_conversation_that_is_too_long_is_called_by_its_name(pieces: tuple[Piece, ...]) -> None:
+    from cosmos_handler.families.conversing.room import Room, longest_answer
+
+    task = question("x").model_copy(update={"turns": (Turn(role="user", pieces=pieces),)})
+    with pytest.raises(InvalidField, match="messages: has 90 tokens"):
+        longest_answer(task, 90, Room(90, 90))
 
 
 def test_the_default_length_gives_way() -> None:

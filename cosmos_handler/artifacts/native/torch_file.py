@@ -6,6 +6,7 @@ Such a file is a zip archive: a pickle with the structure, and one record of byt
 import io
 import math
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -90,7 +91,8 @@ def read_torch_file(path: Path, *, shown_as: str | None = None) -> TorchFile:
             _refuse_other_kinds(file.read(len(_LFS_POINTER)), name)
             with zipfile.ZipFile(file) as archive:
                 return _read(archive, name)
-    except zipfile.BadZipFile:
+    # The last two for a directory that asks for a newer zip, or has names in no alphabet.
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError):
         raise CheckpointError(f"{name} is truncated, or no file of torch.save: it does not end as one") from None
     except OSError as error:
         raise CheckpointError(f"{name} cannot be read: {error.strerror or error}") from error
@@ -119,9 +121,9 @@ def _read(archive: zipfile.ZipFile, name: str) -> TorchFile:
         raise CheckpointError(f"{name} is a TorchScript program, not weights alone")
     if records[structures[0]].file_size > MAX_STRUCTURE_BYTES:
         raise CheckpointError(f"{name} has a structure of more than {MAX_STRUCTURE_BYTES} bytes")
-    if f"{folder}byteorder" in records and archive.read(f"{folder}byteorder") != b"little":
+    if f"{folder}byteorder" in records and _bytes_of(archive, records[f"{folder}byteorder"], name) != b"little":
         raise CheckpointError(f"{name} was written on a big-endian machine, and is not read")
-    structure = archive.read(structures[0])
+    structure = _bytes_of(archive, records[structures[0]], name)
     found, wrappers = _state(_structure(structure, name), name)
     tensors = {key: _checked(key, value, folder, records, name) for key, value in found.items() if _is_tensor(value)}
     if not tensors:
@@ -136,18 +138,35 @@ def _read(archive: zipfile.ZipFile, name: str) -> TorchFile:
     )
 
 
+def _bytes_of(archive: zipfile.ZipFile, record: zipfile.ZipInfo, name: str) -> bytes:
+    # As torch.save writes them. What is compressed could be any size, and what is encrypted has no key here.
+    if record.compress_type != zipfile.ZIP_STORED or record.flag_bits & 1:
+        raise CheckpointError(f"{name} is not a file of torch.save: its {record.filename[-100:]} is compressed")
+    return archive.read(record)
+
+
 def _is_tensor(value: object) -> bool:
     return isinstance(value, _Tensor)
 
 
 def _structure(pickled: bytes, name: str) -> object:
     try:
+        _refuse_far_places(pickled)
         return _Reader(io.BytesIO(pickled), name).load()
     except CheckpointError:
         raise
     # What a pickle that is not one, or that puts our stand-ins together wrongly, can make the reader raise.
-    except (pickle.UnpicklingError, EOFError, TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+    except (
+        pickle.UnpicklingError, EOFError, TypeError, ValueError, LookupError, AttributeError, OverflowError, MemoryError
+    ) as error:  # fmt: skip
         raise CheckpointError(f"{name} is damaged: its structure cannot be read ({type(error).__name__})") from None
+
+
+def _refuse_far_places(pickled: bytes) -> None:
+    """Raise ValueError for a memo with a place far off: the reader would make room for all places before it."""
+    for opcode, place, _ in pickletools.genops(pickled):
+        if opcode.name in ("PUT", "LONG_BINPUT") and isinstance(place, int) and place > len(pickled):
+            raise ValueError("a memo has fewer places than the pickle has bytes")
 
 
 class _Reader(pickle.Unpickler):

@@ -43,13 +43,17 @@ def cache_bytes_per_token(model: Any) -> int:
     return int(2 * config.num_hidden_layers * config.num_key_value_heads * head_size * bytes_per_value)
 
 
+def _whole_of(task: Answer) -> str:
+    """The client's word for all that is asked: what stands before the first point of "messages.0.content"."""
+    return task.turns[-1].pieces[-1].field.partition(".")[0] if task.turns[-1].pieces else "messages"
+
+
 def longest_answer(task: Answer, prompt_tokens: int, room: Room) -> int:
     """How many tokens it may have. Raises InvalidField where prompt and answer do not fit, with both limits."""
     left = room.tokens - prompt_tokens
     if left < 1:
-        raise InvalidField(
-            "prompt", f"has {prompt_tokens} tokens with its media ({room})", allowed=f"up to {room.tokens - 1}"
-        )
+        problem = f"has {prompt_tokens} tokens with its media ({room})"
+        raise InvalidField(_whole_of(task), problem, allowed=f"up to {room.tokens - 1}")
     if task.max_tokens is None:
         return min(task.default_max_tokens, left)
     if task.max_tokens > left:
