@@ -29,7 +29,7 @@ def _size(value: Any) -> Any:
         return None
     size = values.height_and_width(value)
     if size is None:
-        raise ValueError(f'is {value!r} (allowed: "none", "H,W" or "WxH" in pixels)')
+        raise ValueError(f'is {value[:40]!r} (allowed: "none", "H,W" or "WxH" in pixels)')
     return size
 
 

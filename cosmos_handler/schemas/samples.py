@@ -30,6 +30,8 @@ def expand(content: dict[str, Any] | list[Any]) -> list[dict[str, Any] | Request
             jobs.append(each)
     if not jobs:
         raise InvalidBody("the body has no jobs in it")
+    if all(isinstance(each, InvalidBody) for each in jobs):
+        raise next(each for each in jobs if isinstance(each, InvalidBody))
     if len(jobs) > _MAX_JOBS:
         raise TooLarge(f"the body has {len(jobs)} jobs; the limit is {_MAX_JOBS}")
     return jobs

@@ -123,7 +123,7 @@ def _size(value: Any) -> Any:
     text = value.strip()
     size = str(int(text)) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else values.height_and_width(text)
     if size is None:
-        raise ValueError(f'is {value!r} (allowed: a tier such as "720", "H,W" or "WxH" in pixels)')
+        raise ValueError(f'is {value[:40]!r} (allowed: a tier such as "720", "H,W" or "WxH" in pixels)')
     return size
 
 

@@ -15,7 +15,7 @@ from tests.container.media import clip, png
 PNG = data_url(png(), "image/png")
 GENERATE = {"prompt": "a robot", "resolution": "64,64", "num_output_frames": 5, "num_steps": 1}
 IMAGE = {**GENERATE, "inference_type": "image2world"}
-VIDEO = {**GENERATE, "inference_type": "video2world"}
+VIDEO = {**GENERATE, "inference_type": "video2world", "num_output_frames": 9}
 
 
 def without(body: dict[str, Any], *names: str) -> dict[str, Any]:

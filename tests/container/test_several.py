@@ -85,9 +85,9 @@ def test_paths_and_addresses_name_their_parts(server: Server) -> None:
     address = "https://example.com/inputs/photo.png"
     jobs = [
         {"prompt_path": "../a/prompt.txt", "inference_type": "image2world", "input_path": address, **TINY},
-        {"prompt_path": "../b/prompt.txt", "negative_prompt_file": "n.json", "inference_type": "text2world", **TINY},
+        {"prompt_path": "../b/prompt.txt", "negative_prompt_file": "n.txt", "inference_type": "text2world", **TINY},
     ]
-    files = {"../a/prompt.txt": b"a robot", "../b/prompt.txt": b"two robots", "n.json": b"dark", address: png()}
+    files = {"../a/prompt.txt": b"a robot", "../b/prompt.txt": b"two robots", "n.txt": b"dark", address: png()}
     answers = send(server, jobs, files).json()
     assert all("video" in answer for answer in answers), answers
 
