@@ -3,25 +3,16 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import diffusers
-from diffusers import AutoencoderKLWan, Cosmos3OmniTransformer, UniPCMultistepScheduler
-from transformers import Cosmos3OmniConfig, GenerationConfig, PreTrainedTokenizerBase, Qwen3VLVisionModel
+from diffusers import AutoencoderKLWan, Cosmos3OmniTransformer
+from transformers import Cosmos3OmniConfig, PreTrainedTokenizerBase, Qwen3VLVisionModel
 
+from scripts.tiny.files import write_index, write_json
+from scripts.tiny.predict2_5 import scheduler
+from scripts.tiny.qwen import generation_config, text_tokens, vision_tokens
 from scripts.tiny.reason2 import write_processors
-from scripts.tiny.tokenizer import (
-    END_OF_TEXT,
-    IMAGE_PAD,
-    THINKING_TOKENS,
-    TURN_END,
-    VIDEO_PAD,
-    VISION_END,
-    VISION_START,
-    whole_word_ids,
-    write_tokenizer,
-)
-from scripts.tiny.weights import fill, padded_rows
+from scripts.tiny.tokenizer import THINKING_TOKENS, write_tokenizer
+from scripts.tiny.weights import fill, mute_all_but_words, padded_rows
 
 _WIDTH = 64
 _LAYERS = 4  # at least one for each entry of deepstack_visual_indexes
@@ -47,8 +38,19 @@ def write(folder: Path, *, seed: int, report: Callable[[str], None]) -> None:
     report("vision_encoder")
     _vae(seed=seed).save_pretrained(folder / "vae")
     report("vae")
-    _scheduler().save_pretrained(folder / "scheduler")
-    _write_json(folder / "model_index.json", _index())
+    scheduler(sigma_min=0.147).save_pretrained(folder / "scheduler")
+    write_index(
+        folder,
+        "Cosmos3OmniPipeline",
+        {
+            "scheduler": ("diffusers", "UniPCMultistepScheduler"),
+            "sound_tokenizer": None,  # the real one lists one, which nothing here would use
+            "text_tokenizer": ("transformers", "Qwen2Tokenizer"),
+            "transformer": ("diffusers", "Cosmos3OmniTransformer"),
+            "vae": ("diffusers", "AutoencoderKLWan"),
+            "vision_encoder": ("transformers", "Qwen3VLVisionModel"),
+        },
+    )
     _write_reasoner(folder, reasoner, tokenizer, vision_encoder)
     report("scheduler, model_index.json, reasoner")
 
@@ -70,19 +72,11 @@ def _transformer(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Cosmos3Omn
         vocab_size=padded_rows(len(tokenizer)),
     )
     fill(model, seed=seed, gain=2.0)  # layers that outweigh the embedding, or every word repeats itself
-    _mute(model, tokenizer)
+    mute_all_but_words(model.lm_head.weight, tokenizer)
     return model
 
 
-def _mute(model: Cosmos3OmniTransformer, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make whole words the likely output, rather than an early end, control tokens, or bytes that are no text."""
-    words = set(whole_word_ids(tokenizer))
-    muted = [index for index in range(model.lm_head.weight.shape[0]) if index not in words]
-    model.lm_head.weight.data[muted] *= 0.05
-
-
 def _reasoner_config(tokenizer: PreTrainedTokenizerBase) -> Cosmos3OmniConfig:
-    token_id = tokenizer.convert_tokens_to_ids
     return Cosmos3OmniConfig(
         architectures=["Cosmos3OmniForConditionalGeneration"],
         dtype="bfloat16",
@@ -102,9 +96,7 @@ def _reasoner_config(tokenizer: PreTrainedTokenizerBase) -> Cosmos3OmniConfig:
                 "mrope_section": _MROPE_SECTION,
                 "mrope_interleaved": True,
             },
-            "bos_token_id": token_id(END_OF_TEXT),
-            "eos_token_id": token_id(TURN_END),
-            "pad_token_id": token_id(END_OF_TEXT),
+            **text_tokens(tokenizer),
         },
         vision_config={
             "model_type": "qwen3_vl_vision",
@@ -119,10 +111,7 @@ def _reasoner_config(tokenizer: PreTrainedTokenizerBase) -> Cosmos3OmniConfig:
             "num_position_embeddings": 2304,
             "deepstack_visual_indexes": [0, 1, 2],
         },
-        image_token_id=token_id(IMAGE_PAD),
-        video_token_id=token_id(VIDEO_PAD),
-        vision_start_token_id=token_id(VISION_START),
-        vision_end_token_id=token_id(VISION_END),
+        **vision_tokens(tokenizer),
         tie_word_embeddings=False,
     )
 
@@ -132,17 +121,7 @@ def _write_reasoner(
 ) -> None:
     """What makes the same folder one of transformers: no weights of its own, an index of those in the subfolders."""
     config.save_pretrained(folder)
-    token_id = tokenizer.convert_tokens_to_ids
-    GenerationConfig(
-        bos_token_id=token_id(END_OF_TEXT),
-        pad_token_id=token_id(END_OF_TEXT),
-        eos_token_id=[token_id(TURN_END), token_id(END_OF_TEXT)],
-        do_sample=True,
-        temperature=0.7,
-        top_k=20,
-        top_p=0.8,
-        repetition_penalty=1.0,
-    ).save_pretrained(folder)
+    generation_config(tokenizer, temperature=0.7, top_k=20, top_p=0.8, repetition_penalty=1.0).save_pretrained(folder)
     index = folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
     listed = json.loads(index.read_text(encoding="utf-8"))
     weight_map = {name: f"transformer/{shard}" for name, shard in listed["weight_map"].items()}
@@ -150,7 +129,7 @@ def _write_reasoner(
     total = listed["metadata"]["total_size"] + sum(
         tensor.numel() * tensor.element_size() for tensor in vision_encoder.state_dict().values()
     )
-    _write_json(
+    write_json(
         folder / "model.safetensors.index.json",
         {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))},
     )
@@ -174,31 +153,3 @@ def _vae(*, seed: int) -> AutoencoderKLWan:
     )
     fill(model, seed=seed)
     return model
-
-
-def _scheduler() -> UniPCMultistepScheduler:
-    return UniPCMultistepScheduler(
-        use_karras_sigmas=True,
-        use_flow_sigmas=True,
-        prediction_type="flow_prediction",
-        sigma_max=200.0,
-        sigma_min=0.147,
-    )
-
-
-def _index() -> dict[str, Any]:
-    # The real one lists a sound tokenizer as well, which nothing here would use.
-    return {
-        "_class_name": "Cosmos3OmniPipeline",
-        "_diffusers_version": diffusers.__version__,
-        "scheduler": ["diffusers", "UniPCMultistepScheduler"],
-        "sound_tokenizer": [None, None],
-        "text_tokenizer": ["transformers", "Qwen2Tokenizer"],
-        "transformer": ["diffusers", "Cosmos3OmniTransformer"],
-        "vae": ["diffusers", "AutoencoderKLWan"],
-        "vision_encoder": ["transformers", "Qwen3VLVisionModel"],
-    }
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

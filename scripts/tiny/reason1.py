@@ -1,25 +1,17 @@
 """Tiny Reason1: the files of nvidia/Cosmos-Reason1-7B, which is a Qwen2.5-VL, at a fraction of its size."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from transformers import (
-    GenerationConfig,
     PreTrainedTokenizerBase,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
 )
 
-from scripts.tiny.tokenizer import (
-    END_OF_TEXT,
-    IMAGE_PAD,
-    TURN_END,
-    VIDEO_PAD,
-    VISION_END,
-    VISION_START,
-    write_tokenizer,
-)
+from scripts.tiny.files import write_json
+from scripts.tiny.qwen import generation_config, text_tokens, vision_tokens
+from scripts.tiny.tokenizer import write_tokenizer
 from scripts.tiny.weights import fill, mute_all_but_words, padded_rows
 
 _TEXT_WIDTH = 64
@@ -44,15 +36,14 @@ def write(folder: Path, *, seed: int, report: Callable[[str], None]) -> None:
     tokenizer = write_tokenizer(folder, longest_tokens=_CONTEXT_TOKENS)
     report("tokenizer")
     model = _model(tokenizer, seed=seed)
-    model.generation_config = _generation(tokenizer)
+    model.generation_config = generation_config(tokenizer, temperature=0.1, top_p=0.001, repetition_penalty=1.05)
     model.save_pretrained(folder)
     report("model")
-    (folder / "preprocessor_config.json").write_text(json.dumps(_PROCESSOR, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "preprocessor_config.json", _PROCESSOR)
     report("processor")
 
 
 def _model(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Qwen2_5_VLForConditionalGeneration:
-    token_id = tokenizer.convert_tokens_to_ids
     configuration = Qwen2_5_VLConfig(
         text_config={
             "vocab_size": padded_rows(len(tokenizer)),
@@ -64,9 +55,7 @@ def _model(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Qwen2_5_VLForCon
             "max_position_embeddings": _CONTEXT_TOKENS,
             # The real sections are 16, 24, 24 of a head of 128: together half a head.
             "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0, "mrope_section": [2, 3, 3]},
-            "bos_token_id": token_id(END_OF_TEXT),
-            "eos_token_id": token_id(TURN_END),
-            "pad_token_id": token_id(END_OF_TEXT),
+            **text_tokens(tokenizer),
         },
         vision_config={
             "depth": 4,
@@ -78,25 +67,9 @@ def _model(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Qwen2_5_VLForCon
             "window_size": 112,
             "fullatt_block_indexes": [1, 3],  # the real ones are 7, 15, 23 and 31 of 32
         },
-        image_token_id=token_id(IMAGE_PAD),
-        video_token_id=token_id(VIDEO_PAD),
-        vision_start_token_id=token_id(VISION_START),
-        vision_end_token_id=token_id(VISION_END),
+        **vision_tokens(tokenizer),
     )
     model = Qwen2_5_VLForConditionalGeneration(configuration)
     fill(model, seed=seed, gain=2.0)  # layers that outweigh the embedding, or every word repeats itself
     mute_all_but_words(model.get_output_embeddings().weight, tokenizer)
     return model
-
-
-def _generation(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
-    token_id = tokenizer.convert_tokens_to_ids
-    return GenerationConfig(
-        bos_token_id=token_id(END_OF_TEXT),
-        pad_token_id=token_id(END_OF_TEXT),
-        eos_token_id=[token_id(TURN_END), token_id(END_OF_TEXT)],
-        do_sample=True,
-        temperature=0.1,
-        top_p=0.001,
-        repetition_penalty=1.05,
-    )

@@ -1,21 +1,13 @@
 """Tiny Reason2: the files of nvidia/Cosmos-Reason2-2B, which is a Qwen3-VL, at a fraction of its size."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-from transformers import GenerationConfig, PreTrainedTokenizerBase, Qwen3VLConfig, Qwen3VLForConditionalGeneration
+from transformers import PreTrainedTokenizerBase, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-from scripts.tiny.tokenizer import (
-    END_OF_TEXT,
-    IMAGE_PAD,
-    THINKING_TOKENS,
-    TURN_END,
-    VIDEO_PAD,
-    VISION_END,
-    VISION_START,
-    write_tokenizer,
-)
+from scripts.tiny.files import write_json
+from scripts.tiny.qwen import generation_config, text_tokens, vision_tokens
+from scripts.tiny.tokenizer import THINKING_TOKENS, write_tokenizer
 from scripts.tiny.weights import fill, mute_all_but_words, padded_rows
 
 _TEXT_WIDTH = 64
@@ -51,7 +43,7 @@ def write(folder: Path, *, seed: int, report: Callable[[str], None]) -> None:
     tokenizer = write_tokenizer(folder, longest_tokens=_CONTEXT_TOKENS, extra_tokens=THINKING_TOKENS)
     report("tokenizer")
     model = _model(tokenizer, seed=seed)
-    model.generation_config = _generation(tokenizer)
+    model.generation_config = generation_config(tokenizer, temperature=0.7, top_k=20, top_p=0.8, repetition_penalty=1.0)
     model.save_pretrained(folder)
     report("model")
     write_processors(folder)
@@ -64,11 +56,10 @@ def write_processors(folder: Path) -> None:
         ("preprocessor_config.json", _IMAGE_PROCESSOR),
         ("video_preprocessor_config.json", _VIDEO_PROCESSOR),
     ):
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / name, content)
 
 
 def _model(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Qwen3VLForConditionalGeneration:
-    token_id = tokenizer.convert_tokens_to_ids
     configuration = Qwen3VLConfig(
         text_config={
             "vocab_size": padded_rows(len(tokenizer)),
@@ -87,9 +78,7 @@ def _model(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Qwen3VLForCondit
                 "mrope_interleaved": True,
             },
             "tie_word_embeddings": True,
-            "bos_token_id": token_id(END_OF_TEXT),
-            "eos_token_id": token_id(TURN_END),
-            "pad_token_id": token_id(END_OF_TEXT),
+            **text_tokens(tokenizer),
         },
         vision_config={
             "depth": 4,
@@ -103,27 +92,10 @@ def _model(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Qwen3VLForCondit
             "num_position_embeddings": 2304,
             "deepstack_visual_indexes": [0, 1, 2],  # the real ones are 5, 11 and 17 of 24
         },
-        image_token_id=token_id(IMAGE_PAD),
-        video_token_id=token_id(VIDEO_PAD),
-        vision_start_token_id=token_id(VISION_START),
-        vision_end_token_id=token_id(VISION_END),
+        **vision_tokens(tokenizer),
         tie_word_embeddings=True,  # as the 2B model
     )
     model = Qwen3VLForConditionalGeneration(configuration)
     fill(model, seed=seed, gain=2.0)  # layers that outweigh the embedding, or every word repeats itself
     mute_all_but_words(model.get_input_embeddings().weight, tokenizer)  # the output layer is the embedding
     return model
-
-
-def _generation(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
-    token_id = tokenizer.convert_tokens_to_ids
-    return GenerationConfig(
-        bos_token_id=token_id(END_OF_TEXT),
-        pad_token_id=token_id(END_OF_TEXT),
-        eos_token_id=[token_id(TURN_END), token_id(END_OF_TEXT)],
-        do_sample=True,
-        temperature=0.7,
-        top_k=20,
-        top_p=0.8,
-        repetition_penalty=1.0,
-    )

@@ -1,12 +1,13 @@
 """A small byte-level tokenizer of our own with Qwen's special tokens and chat format, in the published file layout."""
 
-import json
 import re
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+
+from scripts.tiny.files import write_json
 
 END_OF_TEXT = "<|endoftext|>"
 TURN_START = "<|im_start|>"
@@ -60,7 +61,7 @@ def write_tokenizer(
         "tokenizer_class": "Qwen2Tokenizer",
         "unk_token": None,
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(configuration, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "tokenizer_config.json", configuration)
     (folder / "chat_template.jinja").write_bytes((_HERE / "chat_template.jinja").read_bytes())
     return AutoTokenizer.from_pretrained(folder)
 

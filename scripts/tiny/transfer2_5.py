@@ -1,35 +1,18 @@
 """Tiny Transfer2.5: the diffusers form of nvidia/Cosmos-Transfer2.5-2B with all four control branches beside it."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-import diffusers
 from diffusers import CosmosControlNetModel, CosmosTransformer3DModel
 
 from scripts.tiny import predict2_5
+from scripts.tiny.files import write_index
 from scripts.tiny.tokenizer import write_tokenizer
 from scripts.tiny.weights import fill
 
-# What the transformer and its control branches have in common.
-_HEADS, _HEAD_WIDTH = 2, 16
 _LAYERS, _LAYERS_PER_CONTROL_BLOCK = 4, 2  # 28 and 7 in the real one, so that it too has a few control blocks
-_SHARED = {
-    "num_attention_heads": _HEADS,
-    "attention_head_dim": _HEAD_WIDTH,
-    "mlp_ratio": 4.0,
-    "text_embed_dim": predict2_5.CROSS_ATTENTION_WIDTH,
-    "adaln_lora_dim": 4,
-    "max_size": (128, 240, 240),
-    "patch_size": (1, 2, 2),
-    "rope_scale": (1.0, 3.0, 3.0),
-    "extra_pos_embed_type": None,
-    "use_crossattn_projection": True,
-    "crossattn_proj_in_channels": predict2_5.TEXT_LAYERS * predict2_5.TEXT_WIDTH,
-    "encoder_hidden_states_channels": predict2_5.CROSS_ATTENTION_WIDTH,
-    "img_context_dim_in": 24,
-    "img_context_dim_out": _HEADS * _HEAD_WIDTH,
-}
+# What the transformer and its control branches have in common.
+_SHARED = {**predict2_5.NETWORK, "img_context_dim_in": 24, "img_context_dim_out": predict2_5.WIDTH}
 BRANCHES = ("edge", "blur", "depth", "seg")
 
 
@@ -48,18 +31,19 @@ def write(folder: Path, *, seed: int, report: Callable[[str], None]) -> None:
     predict2_5.vae(seed=seed).save_pretrained(folder / "vae")
     report("vae")
     predict2_5.scheduler().save_pretrained(folder / "scheduler")
-    index = {
-        "_class_name": "Cosmos2_5_TransferPipeline",
-        "_diffusers_version": diffusers.__version__,
-        "controlnet": ["diffusers", "CosmosControlNetModel"],
-        "safety_checker": [None, None],
-        "scheduler": ["diffusers", "UniPCMultistepScheduler"],
-        "text_encoder": ["transformers", "Qwen2_5_VLForConditionalGeneration"],
-        "tokenizer": ["transformers", "Qwen2Tokenizer"],
-        "transformer": ["diffusers", "CosmosTransformer3DModel"],
-        "vae": ["diffusers", "AutoencoderKLWan"],
-    }
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    write_index(
+        folder,
+        "Cosmos2_5_TransferPipeline",
+        {
+            "controlnet": ("diffusers", "CosmosControlNetModel"),
+            "safety_checker": None,
+            "scheduler": ("diffusers", "UniPCMultistepScheduler"),
+            "text_encoder": ("transformers", "Qwen2_5_VLForConditionalGeneration"),
+            "tokenizer": ("transformers", "Qwen2Tokenizer"),
+            "transformer": ("diffusers", "CosmosTransformer3DModel"),
+            "vae": ("diffusers", "AutoencoderKLWan"),
+        },
+    )
     report("scheduler, model_index.json")
 
 
@@ -82,7 +66,7 @@ def _control_branch(transformer: CosmosTransformer3DModel, branch: str, *, seed:
         n_controlnet_blocks=_LAYERS // _LAYERS_PER_CONTROL_BLOCK,
         in_channels=130,
         latent_channels=16 + 1 + 1,  # latents, the mask of the frames that are given, the padding mask
-        model_channels=_HEADS * _HEAD_WIDTH,
+        model_channels=predict2_5.WIDTH,
         **_SHARED,
     )
     fill(model, seed=seed + 1 + BRANCHES.index(branch))  # no two branches alike, or a mix-up would go unnoticed
