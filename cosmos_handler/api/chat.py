@@ -1,5 +1,7 @@
 """OpenAI's `/v1/chat/completions`."""
 
+import asyncio
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -19,6 +21,8 @@ def chat_router(engine: Engine, *, max_body_bytes: int) -> APIRouter:
         body = await read_body(request, max_body_bytes)
         if "messages" not in body.one:
             raise InvalidField("messages", "is needed", allowed="a list of messages, one at least")
-        return await answer(request, engine, understand(engine, body.one, body.uploads, strict=body.strict), CHAT)
+        # Off the event loop: a long conversation takes a second.
+        invocation = await asyncio.to_thread(understand, engine, body.one, body.uploads, strict=body.strict)
+        return await answer(request, engine, invocation, CHAT)
 
     return router

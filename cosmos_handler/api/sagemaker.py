@@ -1,5 +1,7 @@
 """SageMaker's face: `/ping` and `/invocations`."""
 
+import asyncio
+
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -33,7 +35,8 @@ def sagemaker_router(engine: Engine, *, max_body_bytes: int) -> APIRouter:
         if "video_params" in body.one:  # NIM's own shape
             invocation = understand_picture(engine, body.one, body.uploads, strict=body.strict)
             return await answer(request, engine, invocation, NIM)
-        invocation = understand(engine, body.one, body.uploads, strict=body.strict)
+        # Off the event loop: a long conversation takes a second.
+        invocation = await asyncio.to_thread(understand, engine, body.one, body.uploads, strict=body.strict)
         return await answer(request, engine, invocation, face_of(invocation))
 
     return router

@@ -16,6 +16,7 @@ from cosmos_handler.messages.tasks import Answer, Piece, Turn
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.reasoning import Asking, ChatMessage, ChatRequest, ImagePiece, ReasoningRequest, TextPiece
 
+_MAX_CHAT_PIECES = 10_000  # a million of them stop the server for seconds on their way to the model process
 _MAX_CHAT_CHARACTERS = 1_000_000  # about four for each token of the longest context
 # The reasoner's own words for itself when the caller has none; its task prompts go to the user's turn.
 _DEFAULT_SYSTEM_PROMPT = "You are a helpful assistant."
@@ -83,6 +84,9 @@ async def _turns(invocation: Invocation, request: ReasoningRequest | ChatRequest
 
 def _refuse_long(messages: Sequence[ChatMessage]) -> None:
     """Cutting a long text into tokens cannot be interrupted, and takes seconds a megabyte in the model process."""
+    num_pieces = sum(len(message.content) for message in messages if not isinstance(message.content, str))
+    if num_pieces > _MAX_CHAT_PIECES:
+        raise InvalidField("messages", f"hold {num_pieces} pieces", allowed=f"up to {_MAX_CHAT_PIECES} together")
     length = sum(_num_characters(message) for message in messages)
     if length > _MAX_CHAT_CHARACTERS:
         raise InvalidField(

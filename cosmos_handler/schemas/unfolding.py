@@ -14,6 +14,7 @@ _TEXTS = {"prompt_path": "prompt", "negative_prompt_file": "negative_prompt"}
 NVIDIAS_NEGATIVE_PROMPT = "neg_prompts.json"
 _VIDEO_PARAMS = {"height": "height", "width": "width", "frames_count": "num_frames", "frames_per_sec": "fps"}
 _MAX_EXTRA_KEYS = 100
+_MAX_EXTRA_CHARACTERS = 65_536  # a kept job keeps it in memory, and every list of jobs repeats it
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def take_echo(flat: dict[str, Any]) -> dict[str, Any]:
         return echo
     if not isinstance(extra, dict) or len(extra) > _MAX_EXTRA_KEYS:
         raise InvalidField("extra", "is not an object", allowed=f"an object of at most {_MAX_EXTRA_KEYS} keys")
+    if len(json.dumps(extra)) > _MAX_EXTRA_CHARACTERS:
+        raise InvalidField("extra", "is too long", allowed=f"up to {_MAX_EXTRA_CHARACTERS} characters of JSON")
     return {**echo, "extra": extra}
 
 

@@ -65,6 +65,17 @@ def test_a_conversation_without_end_never_reaches_the_model_process(
     assert backlog.taken == 0
 
 
+def test_a_conversation_in_very_many_pieces_never_reaches_it_either(engine: Engine) -> None:
+    body = {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}] * 1000}] * 11}
+
+    async def run() -> None:
+        async with engine.submit(parse(body, models=engine.served), "mp4"):
+            raise AssertionError("it was let in")
+
+    with pytest.raises(InvalidField, match="messages: hold 11000 pieces"):
+        asyncio.run(run())
+
+
 def test_a_fault_before_there_is_a_job_has_an_id_that_the_log_knows(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -39,6 +39,7 @@ def test_nims_numbers_are_fields_of_their_own() -> None:
         ({"prompt_path": "a"}, "prompt_path"),
         ({"extra": 3}, "extra"),
         ({"extra": dict.fromkeys(map(str, range(101)))}, "extra"),
+        ({"extra": {"notes": ["x" * 1000] * 66}}, "extra"),
         ({"name": "n" * 65}, "name"),
     ],
 )
