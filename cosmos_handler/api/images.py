@@ -1,10 +1,8 @@
 """OpenAI's `/v1/images/generations`, for models that make pictures from text."""
 
-import base64
 import json
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,7 +10,7 @@ from fastapi.responses import Response
 
 from cosmos_handler.api.answer import Face, answer
 from cosmos_handler.api.body import Body, read_body
-from cosmos_handler.api.render import facts
+from cosmos_handler.api.render import base64_of, facts
 from cosmos_handler.api.stream import job_events
 from cosmos_handler.api.understanding import understand_picture
 from cosmos_handler.engine.engine import Engine
@@ -77,7 +75,7 @@ def image_answer(job: Job, done: Done) -> dict[str, Any]:
         raise TypeError("a request for an image ended in something else: this is a bug")
     return {
         "created": int(time.time()),
-        "data": [{"b64_json": base64.b64encode(Path(output.path).read_bytes()).decode("ascii")}],
+        "data": [{"b64_json": base64_of(output)}],
         "output_format": "png",
         "size": f"{output.width}x{output.height}",
         "cosmos": facts(job, done),

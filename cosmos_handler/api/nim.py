@@ -1,7 +1,5 @@
 """NVIDIA NIM's face: `/v1/infer`, its health routes and its metadata."""
 
-import base64
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from cosmos_handler import __version__
 from cosmos_handler.api.answer import Face, answer
 from cosmos_handler.api.body import read_body
-from cosmos_handler.api.render import facts
+from cosmos_handler.api.render import base64_of, facts
 from cosmos_handler.api.stream import job_events
 from cosmos_handler.api.understanding import understand_picture
 from cosmos_handler.engine.engine import Engine
@@ -58,7 +56,7 @@ def nim_answer(job: Job, done: Done) -> dict[str, Any]:
         raise TypeError("a request for a picture ended in words: this is a bug")
     name = "b64_image" if isinstance(output, ImageOutput) else "b64_video"
     return {
-        name: base64.b64encode(Path(output.path).read_bytes()).decode("ascii"),
+        name: base64_of(output),
         "seed": done.report.seed,
         "upsampled_prompt": done.report.upsampled_prompt,
         "cosmos": facts(job, done),

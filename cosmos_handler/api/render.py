@@ -66,10 +66,10 @@ def as_json(job: Job, done: Done) -> dict[str, Any]:
     """The whole answer as one JSON object; reads the file, so call it off the event loop."""
     if isinstance(done.output, VideoOutput):
         video = done.output
-        return {**facts(job, done), "media_type": video.media_type, "video": _base64(Path(video.path))}
+        return {**facts(job, done), "media_type": video.media_type, "video": base64_of(video)}
     if isinstance(done.output, ImageOutput):
         image = done.output
-        return {**facts(job, done), "media_type": image.media_type, "image": _base64(Path(image.path))}
+        return {**facts(job, done), "media_type": image.media_type, "image": base64_of(image)}
     text = done.output
     return {
         **facts(job, done),
@@ -98,5 +98,6 @@ def usage(text: TextOutput) -> dict[str, int]:
     }
 
 
-def _base64(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode("ascii")
+def base64_of(output: VideoOutput | ImageOutput) -> str:
+    """The file, as JSON can carry it."""
+    return base64.b64encode(Path(output.path).read_bytes()).decode("ascii")

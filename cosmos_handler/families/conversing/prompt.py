@@ -1,5 +1,6 @@
 """From a conversation to what a model takes: control tokens refused, chat template, media, processor."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,7 @@ class Prompt:
 def prepare(processor: Any, task: Answer, room: Room) -> Prompt:
     """The prompt of a conversation. Raises InvalidField and MediaError; for want of room before any pixel is read."""
     pieces = [piece for turn in task.turns for piece in turn.pieces]
-    _refuse_control_tokens(processor.tokenizer, pieces)
+    refuse_control_tokens(processor.tokenizer, ((piece.field, piece.text) for piece in pieces))
     conversation = [{"role": turn.role, "content": [_content(piece) for piece in turn.pieces]} for turn in task.turns]
     text = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
     media = [(piece.field, piece.media) for piece in pieces if piece.media is not None]
@@ -49,13 +50,14 @@ def prepare(processor: Any, task: Answer, room: Room) -> Prompt:
         raise MediaError(media[0][0], f"does not suit the model: {error}") from error
 
 
-def _refuse_control_tokens(tokenizer: Any, pieces: list[Piece]) -> None:
+def refuse_control_tokens(tokenizer: Any, texts: Iterable[tuple[str, str | None]]) -> None:
+    """Refuse texts, each behind its field, in which a token would end the turn of a chat template."""
     added = (str(token) for token in tokenizer.added_tokens_decoder.values())
     control_tokens = [token for token in added if token.startswith("<|")]
-    for piece in pieces:
+    for field, text in texts:
         for token in control_tokens:
-            if piece.text is not None and token in piece.text:
-                raise InvalidField(piece.field, f"contains the model's control token {token}")
+            if text is not None and token in text:
+                raise InvalidField(field, f"contains the model's control token {token}")
 
 
 def _refuse_crowd(tokens: list[tuple[str, int]], room: Room) -> None:

@@ -15,8 +15,8 @@ from PIL import Image
 from transformers import AutoTokenizer
 
 from cosmos_handler.artifacts.defaults import given
-from cosmos_handler.errors import InvalidField
 from cosmos_handler.families.base import Context, Frames
+from cosmos_handler.families.conversing.prompt import refuse_control_tokens
 from cosmos_handler.families.cosmos3.prompts import read_negative_prompt, read_prompt
 from cosmos_handler.messages.tasks import Omni
 
@@ -44,7 +44,8 @@ class Generator:
     def run(self, task: Omni, context: Context) -> Frames:
         """The frames of a task, num_frames of them. Raises InvalidField, Stopped."""
         with context.stage("prepare"):
-            self._refuse_control_tokens(task)
+            prompts = (("prompt", task.prompt), ("negative_prompt", task.negative_prompt))
+            refuse_control_tokens(self._pipeline.text_tokenizer, prompts)
             conditioning = _conditioning(task)
         with context.stage("denoise", ("transformer", "tokenizer"), num_steps=task.num_steps):
             latents = self._denoise(task, context, conditioning)
@@ -53,14 +54,6 @@ class Generator:
         if len(frames) != task.num_frames:
             raise AssertionError(f"the decoder made {len(frames)} frames of {task.num_frames}: this is a bug")
         return Frames(frames, num_output_frames=task.num_output_frames, fps=task.fps)
-
-    def _refuse_control_tokens(self, task: Omni) -> None:
-        """The prompts go through a chat template, in which such a token would end the turn."""
-        added = (str(token) for token in self._pipeline.text_tokenizer.added_tokens_decoder.values())
-        for token in (token for token in added if token.startswith("<|")):
-            for field, text in (("prompt", task.prompt), ("negative_prompt", task.negative_prompt or "")):
-                if token in text:
-                    raise InvalidField(field, f"contains the model's control token {token}")
 
     def _denoise(self, task: Omni, context: Context, conditioning: Mapping[str, Any]) -> torch.Tensor:
         def after_step(pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:

@@ -5,15 +5,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from diffusers import Cosmos2_5_PredictBasePipeline, UniPCMultistepScheduler
+from diffusers import Cosmos2_5_PredictBasePipeline
 from numpy.typing import NDArray
 from PIL import Image
-from transformers import AutoTokenizer
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.families.adapters import Adapters
 from cosmos_handler.families.base import Context, Family, Frames
-from cosmos_handler.families.decoding import ChecksElsewhere, uint8_frames
+from cosmos_handler.families.pipeline import PARTS, pipeline_over, prompt_embeddings, uint8_frames
 from cosmos_handler.memory.components import PartClass
 from cosmos_handler.memory.place import PlacedParts
 from cosmos_handler.messages.tasks import Generate
@@ -22,29 +21,16 @@ from cosmos_handler.messages.tasks import Generate
 class Predict25(Family):
     """text2world, image2world and video2world with one checkpoint."""
 
-    PART_CLASSES: ClassVar[Mapping[str, PartClass]] = {
-        "text_encoder": PartClass("transformers", "Qwen2_5_VLForConditionalGeneration"),
-        "transformer": PartClass("diffusers", "CosmosTransformer3DModel"),
-        "tokenizer": PartClass("diffusers", "AutoencoderKLWan"),
-    }
+    PART_CLASSES: ClassVar[Mapping[str, PartClass]] = PARTS
 
     def __init__(self, checkpoint: Checkpoint, parts: PlacedParts) -> None:
-        self._pipeline = Cosmos2_5_PredictBasePipeline(
-            text_encoder=parts["text_encoder"],
-            tokenizer=AutoTokenizer.from_pretrained(checkpoint.folder_of("tokenizer"), local_files_only=True),
-            transformer=parts["transformer"],
-            vae=parts["tokenizer"],
-            scheduler=UniPCMultistepScheduler.from_pretrained(checkpoint.folder_of("scheduler"), local_files_only=True),
-            safety_checker=ChecksElsewhere(),
-        )
-        self._pipeline.set_progress_bar_config(disable=True)
+        self._pipeline = pipeline_over(Cosmos2_5_PredictBasePipeline, checkpoint, parts)
         self._adapters = Adapters(self._pipeline, checkpoint)
 
     @torch.no_grad()
     def run(self, task: Generate, context: Context) -> Frames:
         """The video of a task: uint8 frames, as many as its chunks make."""
-        with context.stage("encode_text", ("text_encoder",)):
-            embeds = self._encode(task, context)
+        embeds = prompt_embeddings(self._pipeline, task, context)  # the same in every chunk
         with self._adapters.switched_on(task.lora, task.lora_scale):
             return self._frames(task, context, embeds)
 
@@ -63,16 +49,6 @@ class Predict25(Family):
             chunks.append(frames)
         whole = np.concatenate([chunks[0], *(chunk[task.chunk_overlap :] for chunk in chunks[1:])])
         return Frames(whole, num_output_frames=task.num_output_frames, fps=task.fps)
-
-    def _encode(self, task: Generate, context: Context) -> Mapping[str, Any]:
-        """The words of a task, as the pipeline's arguments: they are the same in every chunk."""
-        prompt_embeds, negative_prompt_embeds = self._pipeline.encode_prompt(
-            prompt=task.prompt,
-            negative_prompt=task.negative_prompt,
-            do_classifier_free_guidance=task.guidance > 1.0,  # the pipeline's own condition
-            device=context.parts.device,
-        )
-        return {"prompt_embeds": prompt_embeds, "negative_prompt_embeds": negative_prompt_embeds}
 
     def _denoise(
         self, task: Generate, context: Context, embeds: Mapping[str, Any], start: Mapping[str, Any], number: int

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cosmos_handler.families.decoding import uint8_frames
+from cosmos_handler.families.pipeline import uint8_frames
 
 
 def overlap_frames(num_frames: int, *, chunk_frames: int, conditional_frames: int) -> int:

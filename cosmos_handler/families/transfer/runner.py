@@ -1,17 +1,17 @@
 """Transfer 2.5 in stages over diffusers' own pipeline: encode text, control maps, denoise by chunks, arrange."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 import torch
-from diffusers import Cosmos2_5_TransferPipeline, UniPCMultistepScheduler
+from diffusers import Cosmos2_5_TransferPipeline
 from numpy.typing import NDArray
-from transformers import AutoTokenizer
 
 from cosmos_handler.artifacts.checkpoint import CONTROL_PART, Checkpoint
 from cosmos_handler.families.base import Context, Family, Frames
-from cosmos_handler.families.decoding import ChecksElsewhere
+from cosmos_handler.families.pipeline import PARTS, pipeline_over, prompt_embeddings
 from cosmos_handler.families.transfer.chunks import Film, WatchedVae, count_chunks, overlap_frames
 from cosmos_handler.families.transfer.maps import control_maps, resized
 from cosmos_handler.memory.components import PartClass
@@ -49,41 +49,25 @@ class _Preparation:
 class Transfer25(Family):
     """Every control of one checkpoint: they share all parts but their branch."""
 
-    PART_CLASSES: ClassVar[dict[str, PartClass]] = {
-        "text_encoder": PartClass("transformers", "Qwen2_5_VLForConditionalGeneration"),
-        "transformer": PartClass("diffusers", "CosmosTransformer3DModel"),
-        "tokenizer": PartClass("diffusers", "AutoencoderKLWan"),
+    PART_CLASSES: ClassVar[Mapping[str, PartClass]] = {
+        **PARTS,
         **{f"{CONTROL_PART}{control}": _BRANCH for control in ("edge", "vis", "depth", "seg")},
     }
 
     def __init__(self, checkpoint: Checkpoint, parts: PlacedParts) -> None:
-        self._pipeline = Cosmos2_5_TransferPipeline(
-            text_encoder=parts["text_encoder"],
-            tokenizer=AutoTokenizer.from_pretrained(checkpoint.folder_of("tokenizer"), local_files_only=True),
-            transformer=parts["transformer"],
-            vae=parts["tokenizer"],
-            scheduler=UniPCMultistepScheduler.from_pretrained(checkpoint.folder_of("scheduler"), local_files_only=True),
-            controlnet=parts[f"{CONTROL_PART}{checkpoint.controls[0]}"],
-            safety_checker=ChecksElsewhere(),
-        )
+        first = parts[f"{CONTROL_PART}{checkpoint.controls[0]}"]  # each job puts its own in the place
+        self._pipeline = pipeline_over(Cosmos2_5_TransferPipeline, checkpoint, parts, controlnet=first)
         for control in checkpoint.controls:
             parts[f"{CONTROL_PART}{control}"].register_forward_pre_hook(_in_own_type, with_kwargs=True)
         self._pipeline.video_processor = _Preparation(self._pipeline.video_processor)
-        self._pipeline.set_progress_bar_config(disable=True)
 
     @torch.no_grad()
     def run(self, task: Transfer, context: Context) -> Frames:
         """The video of a task: uint8 frames, num_frames of them."""
-        with context.stage("encode_text", ("text_encoder",)):
-            embeds = self._pipeline.encode_prompt(
-                prompt=task.prompt,
-                negative_prompt=task.negative_prompt,
-                do_classifier_free_guidance=task.guidance > 1.0,  # the pipeline's own condition
-                device=context.parts.device,
-            )
+        embeds = prompt_embeddings(self._pipeline, task, context)
         with context.stage("control", num_steps=task.num_frames):
             maps = control_maps(task, lambda done: context.step(done, task.num_frames))
-        frames = self._denoise(task, context, maps, *embeds)
+        frames = self._denoise(task, context, maps, embeds)
         panels = _panels(task, frames, maps)
         if len(panels) > 1 or frames.shape[1:3] != (task.output_height, task.output_width):
             with context.stage("arrange"):
@@ -91,12 +75,7 @@ class Transfer25(Family):
         return Frames(frames, num_output_frames=task.num_output_frames, fps=task.fps)
 
     def _denoise(
-        self,
-        task: Transfer,
-        context: Context,
-        maps: NDArray[np.uint8],
-        prompt_embeds: torch.Tensor,
-        negative_prompt_embeds: torch.Tensor | None,
+        self, task: Transfer, context: Context, maps: NDArray[np.uint8], embeds: Mapping[str, Any]
     ) -> NDArray[np.uint8]:
         """All chunks, decoded; steps are counted over all of them."""
         chunk_frames = task.num_frames_per_chunk
@@ -121,8 +100,7 @@ class Transfer25(Family):
                 pipeline(
                     controls=_ReadyControl(maps, pipeline.vae.dtype),
                     controls_conditioning_scale=task.control_weight,
-                    prompt_embeds=prompt_embeds,
-                    negative_prompt_embeds=negative_prompt_embeds,
+                    **embeds,
                     height=task.height,
                     width=task.width,
                     num_frames_per_chunk=chunk_frames,
