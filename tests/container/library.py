@@ -1,12 +1,13 @@
 """The libraries called as their own documentation calls them: what the server's answers are held against."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cosmos_handler.artifacts import negative_prompts
-from tests.container.media import Frames
+from tests.container.media import Frames, frames_of_mp4
 
 PROMPT = "A robotic arm lifts a red cube."
 
@@ -105,3 +106,23 @@ def call_omni(pipeline: Any, *, shift: float = 10.0, **arguments: Any) -> Frames
     generator = torch.Generator("cpu").manual_seed(7)
     made = pipeline(**{**as_it_is, **options, **arguments}, generator=generator, output_type="pil")
     return np.stack([np.asarray(frame) for frame in made.video])
+
+
+def answered(
+    processor: Any, model: Any, conversation: list[dict[str, Any]], *, drawn: Mapping[str, Any], **media: Any
+) -> str:
+    """What a model of transformers says in a conversation. drawn: options of generate(); media: of the processor."""
+    text = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+    inputs = processor(text=[text], return_tensors="pt", **media)
+    made = model.generate(**inputs, **drawn)[0, inputs["input_ids"].shape[1] :]
+    decoded: str = processor.tokenizer.decode(made, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return decoded
+
+
+def whole_clip(data: bytes) -> dict[str, Any]:
+    """A clip as the processor takes it, which then samples it itself."""
+    from transformers.video_utils import VideoMetadata
+
+    frames, fps, _, _ = frames_of_mp4(data)
+    metadata = VideoMetadata(total_num_frames=len(frames), fps=fps, height=frames.shape[1], width=frames.shape[2])
+    return {"videos": [frames.transpose(0, 3, 1, 2)], "video_metadata": [metadata], "do_sample_frames": True, "fps": 4}

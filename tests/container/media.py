@@ -2,12 +2,15 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import av
 import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from tests.conftest import Server
 
 Frames = NDArray[np.uint8]
 
@@ -39,6 +42,13 @@ def frames_of_npz(data: bytes) -> Frames:
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         frames: Frames = arrays["frames"]
     return frames
+
+
+def frames_served(server: Server, body: dict[str, Any]) -> Frames:
+    """The frames that a server makes for a body."""
+    response = server.invoke(body, accept="application/x-npz")
+    assert response.status_code == 200, response.text
+    return frames_of_npz(response.content)
 
 
 def frames_of_mp4(data: bytes) -> tuple[Frames, float, str, dict[str, str]]:

@@ -15,6 +15,7 @@ import httpx2
 
 from tests.artifacts.hub import Hub, serving
 from tests.conftest import Server, running_server
+from tests.container.stream import hang_up_at
 
 LONG = {"prompt": "a robot", "resolution": "128,192", "num_output_frames": 17, "num_steps": 150}
 SHORT = {"prompt": "a robot", "resolution": "64,64", "num_output_frames": 1, "num_steps": 1}
@@ -80,10 +81,7 @@ def test_a_caller_who_hangs_up_stops_the_work_within_a_step(server: Server) -> N
 
 def test_a_reader_of_a_stream_who_hangs_up_stops_the_work(server: Server) -> None:
     mark = len(server.log)
-    with server.client.stream("POST", "/invocations", json=LONG, headers={"Accept": "text/event-stream"}) as response:
-        for line in response.iter_lines():
-            if '"stage":"denoise","step":3,' in line:
-                break
+    hang_up_at(server, LONG, stage="denoise", step=3)
     wait_for_line(server, r"cancelled in denoise after step", after=mark)
     assert server.invoke(SHORT).status_code == 200
 

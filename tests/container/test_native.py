@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import CPU_THREADS, ROOT, Server, data_url, running_server
 from tests.container.library import PROMPT, call_predict, load_predict
-from tests.container.media import Frames, clip, frames_of_npz
+from tests.container.media import Frames, clip, frames_of_npz, frames_served
 
 pytestmark = pytest.mark.model
 
@@ -45,9 +45,7 @@ def server(models: Path, tiny_native: Path, tmp_path_factory: pytest.TempPathFac
 
 
 def served(server: Server, model: str, **body: Any) -> Frames:
-    response = server.invoke({"model": model, **SMALL, **body}, accept="application/x-npz")
-    assert response.status_code == 200, response.text
-    return frames_of_npz(response.content)
+    return frames_served(server, {"model": model, **SMALL, **body})
 
 
 def test_native_and_converted_make_the_same_frames(server: Server, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 from tests.conftest import CPU_THREADS, ROOT, Server, data_url, sample
 from tests.container.library import PROMPT, call_omni, load_omni
 from tests.container.media import Frames, clip, frames_of_mp4, frames_of_npz, png
+from tests.container.stream import hang_up_at, streamed
 from tests.container.test_life import wait_for_line
 
 pytestmark = pytest.mark.model
@@ -135,23 +136,10 @@ def test_text2image_equals_the_pipeline_in_every_form(server: Server, pipeline: 
     assert "fps" not in whole
 
 
-def events_of(server: Server, **body: Any) -> list[tuple[str, dict[str, Any]]]:
-    events = []
-    whole = {"prompt": PROMPT, **SMALL, **body}
-    with server.client.stream("POST", "/invocations", json=whole, headers={"Accept": "text/event-stream"}) as response:
-        assert response.status_code == 200
-        name = ""
-        for line in response.iter_lines():
-            key, _, value = line.partition(": ")
-            if key == "event":
-                name = value
-            elif key == "data":
-                events.append((name, json.loads(value)))
-    return events
-
-
 def test_progress_comes_step_by_step_and_then_the_result(server: Server) -> None:
-    events = events_of(server, model_mode="text2image", num_frames=1, num_steps=4)
+    body = {"prompt": PROMPT, **SMALL, "model_mode": "text2image", "num_frames": 1, "num_steps": 4}
+    with streamed(server, body) as heard:
+        events = list(heard)
     steps = [data["step"] for name, data in events if name == "progress" and data["stage"] == "denoise"]
     assert steps == [0, 1, 2, 3, 4]
     stages = [data["stage"] for name, data in events if name == "progress" and data["step"] == 0]
@@ -163,10 +151,7 @@ def test_progress_comes_step_by_step_and_then_the_result(server: Server) -> None
 def test_a_caller_who_hangs_up_stops_the_work_within_a_step(server: Server) -> None:
     mark = len(server.log)
     body = {"prompt": PROMPT, **SMALL, "resolution": "128,192", "num_frames": 17, "num_steps": 150}
-    with server.client.stream("POST", "/invocations", json=body, headers={"Accept": "text/event-stream"}) as response:
-        for line in response.iter_lines():
-            if '"stage":"denoise","step":3,' in line:
-                break
+    hang_up_at(server, body, stage="denoise", step=3)
     stopped = wait_for_line(server, r"cancelled in denoise after step (\d+)", after=mark)
     assert int(stopped.group(1)) < 150
     assert answer(server, "application/json", num_steps=1).status_code == 200

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import CPU_THREADS, Server, data_url, running_server, sample
-from tests.container.media import clip, frames_of_mp4, png
+from tests.container.library import answered, whole_clip
+from tests.container.media import clip, png
 
 pytestmark = pytest.mark.model
 
@@ -38,11 +39,7 @@ def direct(omni_folder: Path) -> Any:
             {"role": "system", "content": [{"type": "text", "text": "You are a helpful assistant."}]},
             {"role": "user", "content": pieces},
         ]
-        text = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
-        inputs = processor(text=[text], return_tensors="pt", **media)
-        made = model.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[1] :]
-        decoded: str = processor.tokenizer.decode(made, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return decoded
+        return answered(processor, model, conversation, drawn={"max_new_tokens": 12, "do_sample": False}, **media)
 
     return ask
 
@@ -54,22 +51,13 @@ def told(server: Server, **body: Any) -> str:
     return text
 
 
-def video_arguments(data: bytes) -> dict[str, Any]:
-    """The whole clip, which the library then samples itself."""
-    from transformers.video_utils import VideoMetadata
-
-    frames, fps, _, _ = frames_of_mp4(data)
-    metadata = VideoMetadata(total_num_frames=len(frames), fps=fps, height=frames.shape[1], width=frames.shape[2])
-    return {"videos": [frames.transpose(0, 3, 1, 2)], "video_metadata": [metadata], "do_sample_frames": True, "fps": 4}
-
-
 def test_nvidias_samples_equal_generate(server: Server, direct: Any) -> None:
     picture = sample("cosmos3/prompts/humanoid_robot.jpg")
     film = sample("reason/sample.mp4").read_bytes()
     media = {
         "reasoner": (None, (), {}),
         "reasoner_image": (picture.read_bytes(), ("image",), {"images": [Image.open(picture)]}),
-        "reasoner_video": (film, ("video",), video_arguments(film)),
+        "reasoner_video": (film, ("video",), whole_clip(film)),
     }
     texts = []
     for name, (data, kinds, arguments) in media.items():
@@ -90,7 +78,7 @@ def test_greedy_text_equals_generate(server: Server, direct: Any, tmp_path: Path
     expected = direct("image", "What is this?", images=[Image.open(tmp_path / "picture.png")])
     assert told(server, prompt="What is this?", vision_path=data_url(picture, "image/png")) == expected
     data = clip(tmp_path / "clip.mp4", num_frames=24)
-    expected = direct("video", QUESTION, **video_arguments(data))
+    expected = direct("video", QUESTION, **whole_clip(data))
     assert told(server, prompt=QUESTION, video=data_url(data, "video/mp4")) == expected
 
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from tests.conftest import CPU_THREADS, Server, data_url, sample
 from tests.container.library import PROMPT, call_predict, load_predict
-from tests.container.media import Frames, clip, frames_of_mp4, frames_of_npz, png
+from tests.container.media import Frames, clip, frames_of_mp4, frames_of_npz, frames_served, png
+from tests.container.stream import streamed
 
 pytestmark = pytest.mark.model
 
@@ -26,9 +27,7 @@ def pipeline(tiny_models: Path) -> Any:
 
 
 def served(server: Server, **body: Any) -> Frames:
-    response = server.invoke({"prompt": PROMPT, **SMALL, **body}, accept="application/x-npz")
-    assert response.status_code == 200, response.text
-    return frames_of_npz(response.content)
+    return frames_served(server, {"prompt": PROMPT, **SMALL, **body})
 
 
 def test_text2world_equals_the_pipeline(server: Server, pipeline: Any) -> None:
@@ -151,17 +150,8 @@ def test_a_form_s_json_finds_the_file_that_it_mentions(server: Server) -> None:
 
 
 def test_progress_comes_step_by_step_and_then_the_result(server: Server) -> None:
-    events = []
-    body = {"prompt": PROMPT, **SMALL, "num_steps": 4}
-    with server.client.stream("POST", "/invocations", json=body, headers={"Accept": "text/event-stream"}) as response:
-        assert response.status_code == 200
-        name = ""
-        for line in response.iter_lines():
-            key, _, value = line.partition(": ")
-            if key == "event":
-                name = value
-            elif key == "data":
-                events.append((name, json.loads(value)))
+    with streamed(server, {"prompt": PROMPT, **SMALL, "num_steps": 4}) as heard:
+        events = list(heard)
     assert events[0][0] == "accepted"
     steps = [data["step"] for name, data in events if name == "progress" and data["stage"] == "denoise"]
     assert steps == [0, 1, 2, 3, 4]

@@ -10,7 +10,8 @@ import pytest
 
 from tests.conftest import CPU_THREADS, Server, running_server
 from tests.container.library import PROMPT, call_predict, load_predict
-from tests.container.media import Frames, frames_of_npz
+from tests.container.media import Frames, frames_served
+from tests.container.stream import hang_up_at
 
 pytestmark = pytest.mark.model
 
@@ -54,9 +55,7 @@ def adapted(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def served(server: Server, **body: Any) -> Frames:
-    response = server.invoke({**SMALL, **body}, accept="application/x-npz")
-    assert response.status_code == 200, response.text
-    return frames_of_npz(response.content)
+    return frames_served(server, {**SMALL, **body})
 
 
 def direct(model: Path, name: str | None, scale: float = 1.0) -> Frames:
@@ -82,10 +81,7 @@ def test_an_adapter_is_on_for_the_one_request(adapted: Server, model: Path) -> N
 
 def test_a_job_that_is_cancelled_leaves_it_off(adapted: Server, model: Path) -> None:
     body = {**SMALL, "lora": "fog", "num_steps": 100}
-    with adapted.client.stream("POST", "/invocations", json=body, headers={"Accept": "text/event-stream"}) as response:
-        for line in response.iter_lines():
-            if '"denoise"' in line and '"step":2,' in line:
-                break
+    hang_up_at(adapted, body, stage="denoise", step=2)
     np.testing.assert_array_equal(served(adapted), direct(model, None))
     assert "cancelled in denoise" in adapted.log
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.conftest import CPU_THREADS, Server, data_url
 from tests.container.library import PROMPT, call_predict, load_predict
-from tests.container.media import Frames, clip, frames_of_mp4, frames_of_npz, png
+from tests.container.media import Frames, clip, frames_of_mp4, frames_served, png
 
 pytestmark = pytest.mark.model
 
@@ -35,9 +35,7 @@ def pipeline(folder: Path) -> Any:
 
 
 def served(server: Server, **body: Any) -> Frames:
-    response = server.invoke({**SMALL, "inference_type": "text2world", **body}, accept="application/x-npz")
-    assert response.status_code == 200, response.text
-    return frames_of_npz(response.content)
+    return frames_served(server, {**SMALL, "inference_type": "text2world", **body})
 
 
 def refused(server: Server, **body: Any) -> dict[str, Any]:

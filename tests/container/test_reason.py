@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import CPU_THREADS, Server, data_url, sample
-from tests.container.media import clip, frames_of_mp4, png
+from tests.container.library import answered, whole_clip
+from tests.container.media import clip, png
 
 pytestmark = pytest.mark.model
 
@@ -28,11 +29,7 @@ def direct(tiny_models: Path) -> Any:
     model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.bfloat16)
 
     def ask(conversation: list[dict[str, Any]], **media: Any) -> str:
-        text = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
-        inputs = processor(text=[text], return_tensors="pt", **media)
-        made = model.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[1] :]
-        decoded: str = processor.tokenizer.decode(made, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return decoded
+        return answered(processor, model, conversation, drawn={"max_new_tokens": 12, "do_sample": False}, **media)
 
     return ask
 
@@ -52,22 +49,13 @@ def words(text: str) -> dict[str, str]:
     return {"type": "text", "text": text}
 
 
-def video_arguments(data: bytes) -> dict[str, Any]:
-    """The whole clip, which the library then samples itself."""
-    from transformers.video_utils import VideoMetadata
-
-    frames, fps, _, _ = frames_of_mp4(data)
-    metadata = VideoMetadata(total_num_frames=len(frames), fps=fps, height=frames.shape[1], width=frames.shape[2])
-    return {"videos": [frames.transpose(0, 3, 1, 2)], "video_metadata": [metadata], "do_sample_frames": True, "fps": 4}
-
-
 def test_greedy_text_about_a_video_equals_generate(server: Server, direct: Any, tmp_path: Path) -> None:
     data = clip(tmp_path / "clip.mp4", num_frames=24)
     response = server.invoke(
         {"prompt": QUESTION, "video": data_url(data, "video/mp4"), "inference_type": "reasoner", **GREEDY}
     )
     assert response.status_code == 200, response.text
-    expected = direct(conversation({"type": "video"}, words(QUESTION)), **video_arguments(data))
+    expected = direct(conversation({"type": "video"}, words(QUESTION)), **whole_clip(data))
     assert whole(response.json()) == expected
     assert expected.strip()
 
@@ -78,7 +66,7 @@ def test_greedy_text_about_nvidias_video_equals_generate(server: Server, direct:
         {"prompt": QUESTION, "input_path": data_url(data, "video/mp4"), "model": "reason2", **GREEDY}
     )
     assert response.status_code == 200, response.text
-    expected = direct(conversation({"type": "video"}, words(QUESTION)), **video_arguments(data))
+    expected = direct(conversation({"type": "video"}, words(QUESTION)), **whole_clip(data))
     assert whole(response.json()) == expected
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from tests.conftest import CPU_THREADS, Server, data_url, make_tiny, running_server, sample
+from tests.container.library import answered
 from tests.container.media import clip, frames_of_mp4, png
 
 pytestmark = pytest.mark.model
@@ -55,12 +56,8 @@ def direct(folder: Path) -> Direct:
 
     def ask(model: str, conversation: list[dict[str, Any]], **options: Any) -> str:
         processor, network = loaded[model]
-        text = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
-        inputs = processor(text=[text], return_tensors="pt", **options)
         greedy = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        made = network.generate(**inputs, max_new_tokens=12, **greedy)[0, inputs["input_ids"].shape[1] :]
-        decoded: str = processor.tokenizer.decode(made, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return decoded
+        return answered(processor, network, conversation, drawn={"max_new_tokens": 12, **greedy}, **options)
 
     return ask
 

@@ -12,7 +12,8 @@ import pytest
 
 from tests.conftest import CPU_THREADS, Server, data_url, make_tiny, running_server, sample
 from tests.container.library import PROMPT, call_transfer, load_transfer
-from tests.container.media import Frames, clip, frames_of_mp4, frames_of_npz
+from tests.container.media import Frames, clip, frames_of_mp4, frames_of_npz, frames_served
+from tests.container.stream import streamed
 from tests.container.test_life import wait_for_line
 from tests.container.test_videos import create, events, wait_until
 
@@ -59,9 +60,7 @@ def edge_maps(frames: Frames, lower: int = 100, upper: int = 200) -> Frames:
 
 def served(server: Server, data: bytes, **body: Any) -> Frames:
     whole = {"prompt": PROMPT, "video_path": data_url(data, "video/mp4"), **SMALL, **body}
-    response = server.invoke(whole, accept="application/x-npz")
-    assert response.status_code == 200, response.text
-    return frames_of_npz(response.content)
+    return frames_served(server, whole)
 
 
 @pytest.mark.parametrize("overlap", [0, 1, 2])
@@ -150,16 +149,11 @@ def test_what_the_answer_carries(server: Server, video: bytes) -> None:
 
 def test_progress_counts_the_steps_of_all_chunks(server: Server, video: bytes) -> None:
     body = {"prompt": PROMPT, "video_path": data_url(video, "video/mp4"), "edge": {}, **SMALL}
-    told = []
-    with server.client.stream("POST", "/invocations", json=body, headers={"Accept": "text/event-stream"}) as response:
-        assert response.status_code == 200
-        for line in response.iter_lines():
-            key, _, value = line.partition(": ")
-            if key == "data":
-                told.append(json.loads(value))
-    steps = [(event["step"], event["num_steps"]) for event in told if event.get("stage") == "denoise"]
+    with streamed(server, body) as heard:
+        events = [data for _, data in heard]
+    steps = [(event["step"], event["num_steps"]) for event in events if event.get("stage") == "denoise"]
     assert steps == [(step, 4) for step in range(5)]
-    assert told[-1]["media_type"] == "video/mp4"
+    assert events[-1]["media_type"] == "video/mp4"
 
 
 def test_a_job_is_cancelled_in_the_middle_of_its_second_chunk(server: Server, video: bytes) -> None:

@@ -14,8 +14,9 @@ from PIL import Image
 
 from cosmos_handler.engine.upsampling import _WISH as WISH
 from tests.conftest import CPU_THREADS, Server, data_url, running_server
-from tests.container.library import PROMPT, call_predict, load_predict
+from tests.container.library import PROMPT, answered, call_predict, load_predict, whole_clip
 from tests.container.media import clip, frames_of_mp4, frames_of_npz, png
+from tests.container.stream import streamed
 
 pytestmark = pytest.mark.model
 
@@ -51,12 +52,8 @@ def direct(tiny_models: Path) -> Any:
             {"role": "system", "content": [{"type": "text", "text": "You are a helpful assistant."}]},
             {"role": "user", "content": [*content, {"type": "text", "text": words}]},
         ]
-        text = processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        inputs = processor(text=[text], return_tensors="pt", **media)
         torch.manual_seed(7)
-        made = model.generate(**inputs, max_new_tokens=512)[0, inputs["input_ids"].shape[1] :]
-        decoded: str = processor.tokenizer.decode(made, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return decoded.strip()
+        return answered(processor, model, turns, drawn={"max_new_tokens": 512}, **media).strip()
 
     return write
 
@@ -90,14 +87,9 @@ def test_the_reasoner_sees_the_picture(pair: Server, direct: Any, tmp_path: Path
 
 
 def test_the_reasoner_sees_the_clip(pair: Server, direct: Any, tmp_path: Path) -> None:
-    from transformers.video_utils import VideoMetadata
-
     data = clip(tmp_path / "clip.mp4", num_frames=24)
     answer = pair.invoke({**ASKED, "num_output_frames": 9, "video": data_url(data, "video/mp4")}).json()
-    frames, fps, *_ = frames_of_mp4(data)
-    metadata = VideoMetadata(total_num_frames=len(frames), fps=fps, height=frames.shape[1], width=frames.shape[2])
-    arguments = {"videos": [frames.transpose(0, 3, 1, 2)], "video_metadata": [metadata], "do_sample_frames": True}
-    assert answer["upsampled_prompt"] == direct({"type": "video"}, **arguments, fps=4)
+    assert answer["upsampled_prompt"] == direct({"type": "video"}, **whole_clip(data))
 
 
 def test_nothing_of_it_without_being_asked(pair: Server) -> None:
@@ -109,14 +101,12 @@ def test_nothing_of_it_without_being_asked(pair: Server) -> None:
 def test_cancelled_while_the_prompt_is_written(pair: Server) -> None:
     body = {**ASKED, "inference_type": "text2world"}
     job_id = ""
-    with pair.client.stream("POST", "/invocations", json=body, headers={"Accept": "text/event-stream"}) as response:
-        for line in response.iter_lines():
-            if line.startswith("data: "):
-                data = json.loads(line.removeprefix("data: "))
-                job_id = data["job_id"]
-                if data.get("step", 0) >= 3:
-                    assert (data["stage"], data["num_steps"]) == ("upsample_prompt", 512)
-                    break
+    with streamed(pair, body) as events:
+        for _, data in events:
+            job_id = data["job_id"]
+            if data.get("step", 0) >= 3:
+                assert (data["stage"], data["num_steps"]) == ("upsample_prompt", 512)
+                break
     deadline = time.monotonic() + 60
     while f"job {job_id} cancelled in upsample_prompt after step" not in pair.log:
         assert time.monotonic() < deadline, pair.log[-2000:]

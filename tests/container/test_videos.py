@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Server, forget_jobs, running_server
+from tests.container.stream import events_in
 from tests.container.test_life import LONG, SHORT, wait_for_line
 
 pytestmark = pytest.mark.model
@@ -51,14 +52,7 @@ def wait_until(server: Server, job_id: str, *statuses: str, seconds: float = 60)
 
 def events(server: Server, job_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
     with server.client.stream("GET", f"/v1/videos/{job_id}/events") as response:
-        assert response.headers["content-type"].startswith("text/event-stream")
-        name = ""
-        for line in response.iter_lines():
-            key, _, value = line.partition(": ")
-            if key == "event":
-                name = value
-            elif key == "data":
-                yield name, json.loads(value)
+        yield from events_in(response)
 
 
 def test_a_job_as_it_goes(server: Server) -> None:
