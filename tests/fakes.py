@@ -82,12 +82,16 @@ REPORT = Report(
 )
 
 
-def idle_engine(backlog: Backlog, folder: Path) -> Engine:
-    """An engine with nobody to run its jobs. Nothing is found in the folder, where jobs keep their files too."""
-    source = ModelSource(folder=folder, hub_model_id=None, hub_revision=None, token=None, offline=True)
-    options = EngineOptions(source=source, media_limits=MediaLimits(), work_dir=folder)
-    pool = Pool([], backlog, environment={}, cpu_threads=1)
-    return Engine(options, backlog=backlog, pool=pool, on_failure=lambda: None)
+class IdleEngine(Engine):
+    """An engine with a model and nobody to run its jobs, which keep their files in the folder."""
+
+    checkpoints = (REASON,)
+
+    def __init__(self, backlog: Backlog, folder: Path) -> None:
+        source = ModelSource(folder=folder, hub_model_id=None, hub_revision=None, token=None, offline=True)
+        options = EngineOptions(source=source, media_limits=MediaLimits(), work_dir=folder)
+        pool = Pool([], backlog, environment={}, cpu_threads=1)
+        super().__init__(options, backlog=backlog, pool=pool, on_failure=lambda: None)
 
 
 def question(prompt: str) -> Answer:

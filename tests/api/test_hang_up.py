@@ -15,7 +15,7 @@ from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine
 from cosmos_handler.engine.jobstore import JobStore, KeepLimits
 from cosmos_handler.errors import JobCancelled
-from tests.fakes import REASON, idle_engine
+from tests.fakes import IdleEngine
 
 GONE: Message = {"type": "http.disconnect"}
 BODY = b'{"prompt": "hello"}'
@@ -49,10 +49,8 @@ def backlog() -> Backlog:
 
 
 @pytest.fixture
-def engine(backlog: Backlog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """An engine with a model and nobody to run it."""
-    monkeypatch.setattr(Engine, "checkpoints", (REASON,))
-    return idle_engine(backlog, tmp_path)
+def engine(backlog: Backlog, tmp_path: Path) -> Engine:
+    return IdleEngine(backlog, tmp_path)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data; boundary=x"])

@@ -17,7 +17,7 @@ from cosmos_handler.engine.jobstore import JobStore, KeepLimits
 from cosmos_handler.errors import DecoderFailed, InvalidField, Stopping
 from cosmos_handler.messages.tasks import Answer
 from cosmos_handler.schemas.invocation import parse
-from tests.fakes import REASON, idle_engine, question
+from tests.fakes import IdleEngine, question
 
 
 @pytest.fixture
@@ -26,10 +26,8 @@ def backlog() -> Backlog:
 
 
 @pytest.fixture
-def engine(backlog: Backlog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """An engine with a model and nobody to run it."""
-    monkeypatch.setattr(Engine, "checkpoints", (REASON,))
-    return idle_engine(backlog, tmp_path)
+def engine(backlog: Backlog, tmp_path: Path) -> Engine:
+    return IdleEngine(backlog, tmp_path)
 
 
 def test_a_signal_while_media_are_decoded_turns_the_job_away(

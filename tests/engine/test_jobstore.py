@@ -15,7 +15,7 @@ from cosmos_handler.errors import BacklogFull, JobFailed, Stopping, UnknownJob
 from cosmos_handler.messages.results import VideoOutput
 from cosmos_handler.messages.wire import Done
 from cosmos_handler.schemas.invocation import parse
-from tests.fakes import REASON, REPORT, idle_engine
+from tests.fakes import REPORT, IdleEngine
 
 
 @pytest.fixture
@@ -24,10 +24,8 @@ def backlog() -> Backlog:
 
 
 @pytest.fixture
-def engine(backlog: Backlog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """An engine with a model and nobody to run it."""
-    monkeypatch.setattr(Engine, "checkpoints", (REASON,))
-    return idle_engine(backlog, tmp_path)
+def engine(backlog: Backlog, tmp_path: Path) -> Engine:
+    return IdleEngine(backlog, tmp_path)
 
 
 async def until(so: Callable[[], bool]) -> None:
