@@ -1,15 +1,18 @@
 """Says what one folder is: a complete checkpoint of a served family, or a CheckpointError with all that is wrong."""
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cosmos_handler.artifacts import generator, omni, reasoner, transfer
-from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.artifacts.checkpoint import Checkpoint, Family, GenerationLimits, Part
 from cosmos_handler.artifacts.elsewhere import NOWHERE, Elsewhere
 from cosmos_handler.artifacts.inspection import Inspection
 from cosmos_handler.artifacts.known import SUPPORTED, recognise_deeply
 from cosmos_handler.artifacts.lora import find_loras
 from cosmos_handler.artifacts.native.examine import examine_native
+from cosmos_handler.artifacts.native.layout import NativeCheckpoint
 from cosmos_handler.artifacts.revision import files_revision
 from cosmos_handler.errors import CheckpointError
 
@@ -19,6 +22,19 @@ _GENERATORS = {
     "predict2.5": ("Cosmos Predict2.5", generator.TASKS, generator.FOLDERS),
     "transfer2.5": ("Cosmos Transfer2.5", transfer.TASKS, transfer.FOLDERS),
 }
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """What a folder holds. title: of its family. folders: those whose files make the revision."""
+
+    title: str
+    tasks: tuple[str, ...]
+    folders: tuple[str, ...]
+    parts: tuple[Part, ...]
+    generation: GenerationLimits | None
+    context_tokens: int | None = None
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 def detect(
@@ -58,41 +74,44 @@ def _detect(
     if recognised.family is None:
         raise CheckpointError(f"{folder} {recognised.reason}")
     look = Inspection(folder)
-    generation, context_tokens, places = None, None, {}
-    if recognised.family in _GENERATORS:
-        title, tasks, folders = _GENERATORS[recognised.family]
-        if recognised.native is not None:
-            log.info("%s is in NVIDIA's own form: %s", name, recognised.native.told())
-            found = examine_native(look, recognised.native, elsewhere, control=control)
-            parts, generation, places = found.parts, found.generation, found.places
-        elif recognised.family == "transfer2.5":
-            parts, generation = transfer.examine(look, control=control)
-        else:
-            parts, generation = generator.examine(look)
-    elif recognised.family == "cosmos3":
-        whole = omni.examine(look)
-        title, tasks, folders = omni.TITLE, whole.tasks, omni.FOLDERS
-        parts, generation, context_tokens = whole.parts, whole.generation, whole.context_tokens
-    else:
-        title, tasks, folders = reasoner.TITLES[recognised.family], reasoner.TASKS, reasoner.FOLDERS
-        parts, context_tokens = reasoner.examine(look, recognised.family)
-    transformer = next((part for part in parts if part.name == "transformer"), None)
+    if recognised.native is not None:
+        log.info("%s is in NVIDIA's own form: %s", name, recognised.native.told())
+    found = _examined(look, recognised.family, recognised.native, elsewhere, control=control)
+    transformer = next((part for part in found.parts if part.name == "transformer"), None)
     loras = find_loras(look, transformer) if recognised.family == "predict2.5" else ()
     if control is not None and recognised.family != "transfer2.5":
         look.fault("cosmos.json gives it a control, which only a Transfer2.5 checkpoint has")
     if look.faults:
         faults = "".join(f"\n  - {fault}" for fault in look.faults)
-        raise CheckpointError(f"{folder} is not a complete {title} checkpoint:{faults}")
+        raise CheckpointError(f"{folder} is not a complete {found.title} checkpoint:{faults}")
     return Checkpoint(
         name=name,
         aliases=aliases,
         path=str(folder.resolve()),
         family=recognised.family,
-        tasks=tasks,
-        revision=revision or files_revision(look, folders),
-        parts=parts,
-        generation=generation,
-        context_tokens=context_tokens,
-        places=places,
+        tasks=found.tasks,
+        revision=revision or files_revision(look, found.folders),
+        parts=found.parts,
+        generation=found.generation,
+        context_tokens=found.context_tokens,
+        places=found.places,
         loras=loras,
     )
+
+
+def _examined(
+    look: Inspection, family: Family, native: NativeCheckpoint | None, elsewhere: Elsewhere, *, control: str | None
+) -> _Examined:
+    """What a folder of a family holds; what is wrong with it is noted as faults."""
+    if family in _GENERATORS:
+        if native is not None:
+            found = examine_native(look, native, elsewhere, control=control)
+            return _Examined(*_GENERATORS[family], found.parts, found.generation, places=found.places)
+        if family == "transfer2.5":
+            return _Examined(*_GENERATORS[family], *transfer.examine(look, control=control))
+        return _Examined(*_GENERATORS[family], *generator.examine(look))
+    if family == "cosmos3":
+        whole = omni.examine(look)
+        return _Examined(omni.TITLE, whole.tasks, omni.FOLDERS, whole.parts, whole.generation, whole.context_tokens)
+    parts, context_tokens = reasoner.examine(look, family)
+    return _Examined(reasoner.TITLES[family], reasoner.TASKS, reasoner.FOLDERS, parts, None, context_tokens)
