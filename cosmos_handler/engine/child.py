@@ -14,12 +14,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 import cosmos_handler
-from cosmos_handler.messages.wire import Cancelled, Done, Failed, Fatal, Loading, Progress, Ready, Token, encode
+from cosmos_handler.messages.wire import FromWorker, encode
 from cosmos_handler.messages.wire import decode_from_worker as decode
 
 log = logging.getLogger(__name__)
-
-Message = Loading | Ready | Fatal | Progress | Token | Done | Failed | Cancelled
 
 WORKER = (sys.executable, "-m", "cosmos_handler.worker")
 
@@ -28,7 +26,7 @@ class Child:
     """A started process. `inbox` yields its messages and, once, None when it has ended."""
 
     def __init__(self, command: tuple[str, ...], environment: Mapping[str, str]) -> None:
-        self.inbox: asyncio.Queue[Message | None] = asyncio.Queue()
+        self.inbox: asyncio.Queue[FromWorker | None] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._sending = asyncio.Lock()
         self._pipe, theirs = Pipe(duplex=True)
@@ -81,7 +79,7 @@ class Child:
             self._deliver(message)
         self._deliver(None)
 
-    def _deliver(self, message: Message | None) -> None:
+    def _deliver(self, message: FromWorker | None) -> None:
         try:
             self._loop.call_soon_threadsafe(self.inbox.put_nowait, message)
         except RuntimeError:  # the loop is closed: nobody is left to tell

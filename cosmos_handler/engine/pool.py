@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.engine.backlog import Backlog
-from cosmos_handler.engine.child import WORKER, Child, Message
+from cosmos_handler.engine.child import WORKER, Child
 from cosmos_handler.engine.job import Job
 from cosmos_handler.errors import CosmosError, InvalidField, JobFailed, OutOfMemory, Stopping, WorkerDied, WorkerFailed
 from cosmos_handler.messages.wire import (
@@ -16,6 +16,7 @@ from cosmos_handler.messages.wire import (
     Done,
     Failed,
     Fatal,
+    FromWorker,
     Loading,
     Progress,
     Ready,
@@ -183,7 +184,7 @@ async def _end(child: Child) -> None:
         child.kill()
 
 
-def _apply(message: Message, group: Group) -> None:
+def _apply(message: FromWorker, group: Group) -> None:
     job = group.job
     if isinstance(message, Loading | Ready | Fatal):
         raise WorkerFailed(f"the model process said {message.type} in the middle of its work: this is a bug")

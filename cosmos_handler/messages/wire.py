@@ -119,17 +119,13 @@ class Cancelled(Value):
     step: int
 
 
-ToWorker = Annotated[Setup | Run | Cancel | Shutdown, Field(discriminator="type")]
-FromWorker = Annotated[
-    Loading | Ready | Fatal | Progress | Token | Done | Failed | Cancelled, Field(discriminator="type")
-]
+ToWorker = Setup | Run | Cancel | Shutdown
+FromWorker = Loading | Ready | Fatal | Progress | Token | Done | Failed | Cancelled
 
 # An error that goes to the log must not carry prompts or answers there.
 _QUIET = ConfigDict(hide_input_in_errors=True)
-_TO_WORKER: TypeAdapter[Setup | Run | Cancel | Shutdown] = TypeAdapter(ToWorker, config=_QUIET)
-_FROM_WORKER: TypeAdapter[Loading | Ready | Fatal | Progress | Token | Done | Failed | Cancelled] = TypeAdapter(
-    FromWorker, config=_QUIET
-)
+_TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")], config=_QUIET)
+_FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(Annotated[FromWorker, Field(discriminator="type")], config=_QUIET)
 
 
 def encode(message: BaseModel) -> bytes:
@@ -137,11 +133,11 @@ def encode(message: BaseModel) -> bytes:
     return message.model_dump_json().encode()
 
 
-def decode_to_worker(data: bytes) -> Setup | Run | Cancel | Shutdown:
+def decode_to_worker(data: bytes) -> ToWorker:
     """What the model process hears."""
     return _TO_WORKER.validate_json(data)
 
 
-def decode_from_worker(data: bytes) -> Loading | Ready | Fatal | Progress | Token | Done | Failed | Cancelled:
+def decode_from_worker(data: bytes) -> FromWorker:
     """What the serving process hears."""
     return _FROM_WORKER.validate_json(data)

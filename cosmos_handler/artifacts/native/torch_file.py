@@ -44,13 +44,11 @@ class TorchFile:
     """What one file holds.
 
     tensors: by the names of the state dictionary, which lies under the keys in `wrappers`.
-    others: names of entries that are no tensors, such as the extra state of TransformerEngine's layers.
     checksums: of each tensor's bytes, as the archive lists them.
     raw: changes whenever a name, shape, type or value does.
     """
 
     tensors: Mapping[str, StoredTensor]
-    others: tuple[str, ...]
     wrappers: tuple[str, ...]
     checksums: Mapping[str, int]
     raw: bytes
@@ -131,7 +129,6 @@ def _read(archive: zipfile.ZipFile, name: str) -> TorchFile:
     checksums = {key: records[f"{folder}data/{found[key].storage.key}"].CRC for key in tensors}
     return TorchFile(
         tensors=tensors,
-        others=tuple(key for key in found if key not in tensors),
         wrappers=wrappers,
         checksums=checksums,
         raw=structure + repr(sorted(checksums.items())).encode(),
