@@ -9,11 +9,14 @@ CosmosError
 │   ├── TooLarge              the body or a medium is over a limit
 │   ├── UnknownJob            no job has that id, or not any more
 │   ├── NotDone               the job has no result to fetch
+│   ├── Unauthorized          the server asks for a key, and the request shows none or another
+│   ├── TooSlow               the body took too long to come
 │   ├── UnsupportedMediaType  a Content-Type that is not read here
 │   └── NotAcceptable         an Accept that cannot be met
 ├── Unavailable               come back later
 │   ├── NotLocated            the model files are still being fetched
 │   ├── BacklogFull           every permit is taken
+│   ├── BodiesFull            the requests in the house have all the memory that bodies may take
 │   └── Stopping              the server is shutting down
 ├── JobCancelled              the caller went away or took it back
 ├── OutOfMemory               the device ran out of memory in the middle of the job
@@ -86,6 +89,14 @@ class NotDone(RequestError):
     """The job has no result that could be fetched: not yet, or not at all."""
 
 
+class Unauthorized(RequestError):
+    """The server asks for a key, and the request shows none, or another one."""
+
+
+class TooSlow(RequestError):
+    """The body did not come in the time that is given."""
+
+
 class UnsupportedMediaType(RequestError):
     """The Content-Type of the request is not one that is read here."""
 
@@ -108,6 +119,10 @@ class NotLocated(Unavailable):
 
 class BacklogFull(Unavailable):
     """Every permit of the backlog is taken."""
+
+
+class BodiesFull(Unavailable):
+    """The bodies of the requests in the house take all the memory that is theirs."""
 
 
 class Stopping(Unavailable):

@@ -15,12 +15,15 @@ import uvicorn
 
 from cosmos_handler import __version__
 from cosmos_handler.api.app import create_app
+from cosmos_handler.api.intake import BodyLimits
+from cosmos_handler.api.protocol import Protocol
 from cosmos_handler.artifacts.elsewhere import TEXT_ENCODER_CHANNEL, VAE_CHANNEL, Elsewhere
 from cosmos_handler.artifacts.locate import ModelSource
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine, EngineOptions
 from cosmos_handler.engine.jobstore import JobStore, KeepLimits
 from cosmos_handler.engine.pool import Group, Pool
+from cosmos_handler.engine.work_dir import Claim, sweep
 from cosmos_handler.errors import SettingsError, SetupError, WorkerFailed
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.settings import Settings, manual, read_settings
@@ -70,10 +73,15 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return EXIT_SETTINGS
     configure_logging(settings.log_level, process="serve")
+    if settings.api_key is None and not settings.is_on_sagemaker:
+        log.warning("no COSMOS_API_KEY is set: whoever reaches port %d may use this server", settings.port)
     if settings.guardrails == "off":
         log.warning("guardrails are off: prompts and videos are not checked by this server")
+    sweep(settings.work_dir)
+    claim = Claim(settings.work_dir)
     with listener:
-        failure = asyncio.run(_serve(settings, listener))
+        failure = asyncio.run(_serve(settings, listener, claim))
+    claim.release()
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.SIG_IGN)  # the interpreter drops our handlers on its way out, but not this
     if failure is None:
@@ -115,7 +123,7 @@ def _listen(settings: Settings) -> socket.socket:
         raise SettingsError([f"{names}: cannot listen there: {error}"]) from None
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> SetupError | None:
+async def _serve(settings: Settings, listener: socket.socket, claim: Claim) -> SetupError | None:
     backlog = Backlog(settings.max_jobs)
     pool = Pool(
         [Group(devices=(device,)) for device in settings.devices],
@@ -123,11 +131,15 @@ async def _serve(settings: Settings, listener: socket.socket) -> SetupError | No
         environment=settings.child_environment,
         cpu_threads=settings.cpu_threads,
     )
-    engine = Engine(engine_options(settings), backlog=backlog, pool=pool, on_failure=lambda: server.give_up())
+    engine = Engine(
+        engine_options(settings, owner=claim.owner), backlog=backlog, pool=pool, on_failure=lambda: server.give_up()
+    )
     store = JobStore(engine, KeepLimits(settings.result_seconds, settings.result_bytes))
     server = _Server(
         uvicorn.Config(
-            create_app(engine, store, max_body_bytes=settings.max_body_bytes),
+            create_app(engine, store, _body_limits(settings), api_key=settings.api_key),
+            http=Protocol,
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -144,12 +156,17 @@ async def _serve(settings: Settings, listener: socket.socket) -> SetupError | No
     await server.serve(sockets=[listener])
     if engine.is_fetching:
         # A download cannot be interrupted, and its threads would keep the process for as long as it takes.
+        claim.release()
         logging.shutdown()
         os._exit(0)
     return engine.failure
 
 
-def engine_options(settings: Settings) -> EngineOptions:
+def _body_limits(settings: Settings) -> BodyLimits:
+    return BodyLimits(settings.max_body_bytes, settings.max_bodies_bytes, settings.body_seconds)
+
+
+def engine_options(settings: Settings, *, owner: str) -> EngineOptions:
     """What the engine is told, from the environment."""
     source = ModelSource(
         folder=settings.model_dir,
@@ -170,7 +187,9 @@ def engine_options(settings: Settings) -> EngineOptions:
         vaes=_places(settings.vae_path, VAE_CHANNEL),
         chosen=settings.checkpoint,
     )
-    return EngineOptions(source=source, media_limits=limits, work_dir=settings.work_dir, elsewhere=elsewhere)
+    return EngineOptions(
+        source=source, media_limits=limits, work_dir=settings.work_dir, owner=owner, elsewhere=elsewhere
+    )
 
 
 def _places(named: Path | None, channel: Path) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,7 +28,10 @@ class Settings:
     devices: tuple[str, ...]  # one model process for each: "cpu", or the index of a GPU
     cpu_threads: int | None
     max_jobs: int
+    api_key: str | None
     max_body_bytes: int
+    max_bodies_bytes: int
+    body_seconds: int
     max_media_bytes: int
     max_media_pixels: int
     max_media_frames: int
@@ -41,6 +45,7 @@ class Settings:
     result_bytes: int
     stop_seconds: int
     log_level: str
+    is_on_sagemaker: bool
     child_environment: Mapping[str, str]  # for the model process: no credentials, no way to the network
 
     def __repr__(self) -> str:
@@ -62,6 +67,12 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         return int(value)
 
     return parse
+
+
+def _api_key(value: str) -> str:
+    if not re.fullmatch(r"[!-~]{16,512}", value):
+        raise ValueError("16 to 512 visible ASCII characters without spaces")
+    return value
 
 
 def _switch(value: str) -> bool:
@@ -101,6 +112,7 @@ class Variable:
     parse: Callable[[str], Any]
     default: str | None
     meaning: str
+    is_secret: bool = False
 
 
 VARIABLES = (
@@ -109,7 +121,9 @@ VARIABLES = (
     ),
     Variable("HF_MODEL_ID", "hub_model_id", _text, None, "fetch this repository from the Hugging Face hub instead"),
     Variable("HF_MODEL_REVISION", "hub_revision", _text, None, "its branch, tag or commit"),
-    Variable("HF_TOKEN", "hub_token", _text, None, "access token for gated repositories; never printed"),
+    Variable(
+        "HF_TOKEN", "hub_token", _text, None, "access token for gated repositories; never printed", is_secret=True
+    ),
     Variable("HF_HUB_OFFLINE", "hub_offline", _switch, "0", "1: use only what the hub's cache already holds"),
     Variable(
         "COSMOS_CHECKPOINT",
@@ -142,7 +156,23 @@ VARIABLES = (
         "COSMOS_CPU_THREADS", "cpu_threads", _whole(1, 1024), None, "torch's CPU threads; by default torch's choice"
     ),
     Variable("COSMOS_MAX_JOBS", "max_jobs", _whole(1, 10_000), "16", "jobs running and waiting before 429"),
+    Variable(
+        "COSMOS_API_KEY",
+        "api_key",
+        _api_key,
+        None,
+        "the key that requests must show (Authorization: Bearer KEY) on all routes but health; never printed",
+        is_secret=True,
+    ),
     Variable("COSMOS_MAX_BODY_BYTES", "max_body_bytes", _whole(1024, 2**40), str(_GIB // 4), "largest request body"),
+    Variable(
+        "COSMOS_MAX_BODIES_BYTES",
+        "max_bodies_bytes",
+        _whole(1024, 2**40),
+        str(_GIB),
+        "most bytes that the bodies of all requests in the house have together, before 503",
+    ),
+    Variable("COSMOS_BODY_SECONDS", "body_seconds", _whole(1, 3600), "120", "time for a request body to come, or 408"),
     Variable(
         "COSMOS_MAX_MEDIA_BYTES", "max_media_bytes", _whole(1024, 2**40), str(_GIB // 4), "largest image or video file"
     ),
@@ -197,6 +227,8 @@ VARIABLES = (
 
 # What the model process may inherit starts from everything, less these: it needs no credentials and no network.
 _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
+_PLATFORM = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",)
+_OURS = ("SAGEMAKER_BIND_TO_PORT",)  # who runs it on a desk sets this one too
 _SECRET_PREFIXES = ("AWS_",)
 
 
@@ -213,13 +245,15 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         try:
             values[variable.field] = None if text is None else variable.parse(text)
         except ValueError as error:
-            faults.append(f"{variable.name}={text!r} is not {error}")
+            faults.append(f"{variable.name}={'…' if variable.is_secret else repr(text)} is not {error}")
+    if not faults and values["max_bodies_bytes"] < values["max_body_bytes"]:
+        faults.append("COSMOS_MAX_BODIES_BYTES is less than COSMOS_MAX_BODY_BYTES: a large body could never come in")
     if faults:
         raise SettingsError(faults)
     values["work_dir"] = values["work_dir"] or Path(tempfile.gettempdir())
     values["devices"] = _resolve_devices(values["devices"], values.pop("num_gpus"))
     values["log_level"] = values["log_level"].upper()
-    return Settings(**values, child_environment=_child_environment(source))
+    return Settings(**values, is_on_sagemaker=_is_on_sagemaker(source), child_environment=_child_environment(source))
 
 
 def _unknown_names(source: Mapping[str, str]) -> list[str]:
@@ -230,6 +264,11 @@ def _unknown_names(source: Mapping[str, str]) -> list[str]:
             near = difflib.get_close_matches(name, known, n=1)
             faults.append(f"{name} is not a known variable" + (f"; did you mean {near[0]}?" if near else ""))
     return faults
+
+
+def _is_on_sagemaker(source: Mapping[str, str]) -> bool:
+    """Whether the platform started this: it sets names of its own, and tells where the role's credentials are."""
+    return any(name in _PLATFORM or (name.startswith("SAGEMAKER_") and name not in _OURS) for name in source)
 
 
 def _resolve_devices(devices: tuple[str, ...], num_gpus: int | None) -> tuple[str, ...]:

@@ -98,6 +98,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="NVIDIA's JSON or JSON lines (.jsonl)")
     parser.add_argument("--url", default="http://127.0.0.1:8080/invocations", help="the endpoint [%(default)s]")
+    parser.add_argument(
+        "--api-key", default=os.environ.get("COSMOS_API_KEY"), metavar="KEY",
+        help="the key that the server asks for [COSMOS_API_KEY of the environment]",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("outputs"), help="folder for the results [%(default)s]")
     parser.add_argument(
         "--media", type=Path, action="append", default=[], help="folder with the files that are named; may be repeated"
@@ -145,8 +149,11 @@ def send(client: httpx2.Client, options: argparse.Namespace, job: Job, show: "_L
         data = find(client, name, job.folder, options)
         if data is not None:
             parts.append((name, (Path(urlsplit(name).path).name or "file", data, "application/octet-stream")))
+    headers = {"Accept": "text/event-stream"}
+    if options.api_key:  # to the endpoint alone, and not to the addresses that --fetch asks
+        headers["Authorization"] = f"Bearer {options.api_key}"
     while True:
-        with client.stream("POST", options.url, files=parts, headers={"Accept": "text/event-stream"}) as response:
+        with client.stream("POST", options.url, files=parts, headers=headers) as response:
             if response.status_code == 200:
                 return follow(events(response), show)
             response.read()

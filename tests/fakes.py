@@ -89,7 +89,7 @@ class IdleEngine(Engine):
 
     def __init__(self, backlog: Backlog, folder: Path) -> None:
         source = ModelSource(folder=folder, hub_model_id=None, hub_revision=None, token=None, offline=True)
-        options = EngineOptions(source=source, media_limits=MediaLimits(), work_dir=folder)
+        options = EngineOptions(source=source, media_limits=MediaLimits(), work_dir=folder, owner="0a1b2c3d")
         pool = Pool([], backlog, environment={}, cpu_threads=1)
         super().__init__(options, backlog=backlog, pool=pool, on_failure=lambda: None)
 

@@ -74,8 +74,11 @@ def test_the_manual_names_every_variable() -> None:
 def test_where_the_parts_are_that_a_repository_lacks() -> None:
     named = {"COSMOS_TEXT_ENCODER_DIR": "/r", "COSMOS_VAE_PATH": "/v/tokenizer.pth", "COSMOS_CHECKPOINT": "base/x"}
     channels = Path("/opt/ml/additional-model-data-sources")
-    found = engine_options(read_settings(named)).elsewhere
+    found = engine_options(read_settings(named), owner="0a1b2c3d").elsewhere
     assert found.text_encoders == (Path("/r"), channels / "text_encoder")
     assert found.vaes == (Path("/v/tokenizer.pth"), channels / "vae")
-    assert (found.chosen, engine_options(read_settings(named)).source.checkpoint) == ("base/x", "base/x")
-    assert engine_options(read_settings({})).elsewhere.text_encoders == (channels / "text_encoder",)
+    assert (found.chosen, engine_options(read_settings(named), owner="0a1b2c3d").source.checkpoint) == (
+        "base/x",
+        "base/x",
+    )
+    assert engine_options(read_settings({}), owner="0a1b2c3d").elsewhere.text_encoders == (channels / "text_encoder",)

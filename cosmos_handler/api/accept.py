@@ -34,7 +34,7 @@ def _parse(header: str) -> dict[str, float]:
                 except ValueError:
                     quality = 0.0  # a quality that is no number is no wish
         if name:
-            wishes[name] = quality
+            wishes["*/*" if name == "*" else name] = quality  # the former is how Java's HttpURLConnection says it
     return wishes
 
 

@@ -7,8 +7,10 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from cosmos_handler.api.chat import chat_router
+from cosmos_handler.api.door import Door
 from cosmos_handler.api.errors import handle_cosmos_error, handle_http, handle_unexpected
 from cosmos_handler.api.images import images_router
+from cosmos_handler.api.intake import BodyLimits
 from cosmos_handler.api.models import models_router
 from cosmos_handler.api.nim import nim_router
 from cosmos_handler.api.sagemaker import sagemaker_router
@@ -18,8 +20,8 @@ from cosmos_handler.engine.jobstore import JobStore
 from cosmos_handler.errors import CosmosError
 
 
-def create_app(engine: Engine, store: JobStore, *, max_body_bytes: int) -> FastAPI:
-    """The application; the engine lives as long as it does."""
+def create_app(engine: Engine, store: JobStore, limits: BodyLimits, *, api_key: str | None = None) -> Door:
+    """The application; the engine lives as long as it does. api_key: None where everybody may come in."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -29,13 +31,13 @@ def create_app(engine: Engine, store: JobStore, *, max_body_bytes: int) -> FastA
         await engine.close()
 
     app = FastAPI(title="Cosmos on SageMaker", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
-    app.include_router(sagemaker_router(engine, max_body_bytes=max_body_bytes))
-    app.include_router(chat_router(engine, max_body_bytes=max_body_bytes))
-    app.include_router(videos_router(engine, store, max_body_bytes=max_body_bytes))
-    app.include_router(images_router(engine, max_body_bytes=max_body_bytes))
-    app.include_router(nim_router(engine, max_body_bytes=max_body_bytes))
+    app.include_router(sagemaker_router(engine))
+    app.include_router(chat_router(engine))
+    app.include_router(videos_router(engine, store))
+    app.include_router(images_router(engine))
+    app.include_router(nim_router(engine))
     app.include_router(models_router(engine))
     app.add_exception_handler(CosmosError, handle_cosmos_error)
     app.add_exception_handler(HTTPException, handle_http)
     app.add_exception_handler(Exception, handle_unexpected)
-    return app
+    return Door(app, limits, api_key=api_key)

@@ -12,13 +12,13 @@ from cosmos_handler.engine.engine import Engine
 from cosmos_handler.errors import InvalidField
 
 
-def chat_router(engine: Engine, *, max_body_bytes: int) -> APIRouter:
+def chat_router(engine: Engine) -> APIRouter:
     """The one route; a body with messages on /invocations is the same."""
     router = APIRouter()
 
     @router.post("/v1/chat/completions")
     async def completions(request: Request) -> Response:
-        body = await read_body(request, max_body_bytes)
+        body = await read_body(request)
         if "messages" not in body.one:
             raise InvalidField("messages", "is needed", allowed="a list of messages, one at least")
         # Off the event loop: a long conversation takes a second.

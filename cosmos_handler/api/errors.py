@@ -36,10 +36,13 @@ TABLE: Mapping[type[errors.CosmosError], Row] = {
     errors.TooLarge: Row(413, "too_large"),
     errors.UnknownJob: Row(404, "unknown_job"),
     errors.NotDone: Row(409, "not_done"),
+    errors.Unauthorized: Row(401, "unauthorized"),
+    errors.TooSlow: Row(408, "too_slow"),
     errors.UnsupportedMediaType: Row(415, "unsupported_media_type"),
     errors.NotAcceptable: Row(406, "not_acceptable"),
     errors.NotLocated: Row(503, "loading"),
     errors.BacklogFull: Row(429, "backlog_full"),
+    errors.BodiesFull: Row(503, "bodies_full"),
     errors.Stopping: Row(503, "stopping"),
     errors.JobCancelled: Row(499, "cancelled"),
     errors.OutOfMemory: Row(507, "out_of_memory"),
@@ -83,6 +86,10 @@ def response_for(error: errors.CosmosError, *, job_id: str | None = None) -> JSO
     headers = {"X-Cosmos-Job-Id": job_id} if job_id else {}
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = str(error.retry_after_seconds)
+    elif isinstance(error, errors.Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    elif isinstance(error, errors.TooSlow):
+        headers["Connection"] = "close"  # what still comes is not waited for
     return JSONResponse(body_of(error, job_id=job_id), status_code=TABLE[type(error)].status, headers=headers)
 
 

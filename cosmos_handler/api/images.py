@@ -32,13 +32,13 @@ _ONLY: Mapping[str, tuple[object, ...]] = {
 }
 
 
-def images_router(engine: Engine, *, max_body_bytes: int) -> APIRouter:
+def images_router(engine: Engine) -> APIRouter:
     """The one route."""
     router = APIRouter()
 
     @router.post("/v1/images/generations")
     async def generations(request: Request) -> Response:
-        body = await read_body(request, max_body_bytes)
+        body = await read_body(request)
         return await answer(request, engine, understand_image(engine, body), IMAGES)
 
     return router

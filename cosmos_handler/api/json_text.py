@@ -17,7 +17,7 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-def parse_object_or_list(data: bytes, what: str) -> dict[str, Any] | list[Any]:
+def parse_object_or_list(data: bytes | bytearray, what: str) -> dict[str, Any] | list[Any]:
     """Raises InvalidBody for anything else, and InvalidField for a name that stands twice."""
     _refuse_many_values(data, what)
     value = _parse(data, what)
@@ -26,11 +26,12 @@ def parse_object_or_list(data: bytes, what: str) -> dict[str, Any] | list[Any]:
     return value
 
 
-def parse_lines(data: bytes, what: str) -> list[Any]:
+def parse_lines(data: bytes | bytearray, what: str) -> list[Any]:
     """The value on each line that has one; the error in the place of a line that cannot be read."""
     _refuse_many_values(data, what)
     values: list[Any] = []
-    for number, line in enumerate(data.splitlines(), 1):
+    lines: list[bytes | bytearray] = [*data.splitlines()]
+    for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 values.append(_parse(line, f"line {number} of {what}"))
@@ -52,13 +53,13 @@ def strings(value: Any) -> Iterator[str]:
                 left.extend(items)
 
 
-def _refuse_many_values(data: bytes, what: str) -> None:
+def _refuse_many_values(data: bytes | bytearray, what: str) -> None:
     # Reading tens of millions of values takes gigabytes, and stops every other thread for seconds.
     if sum(data.count(mark) for mark in (b"[", b"{", b",")) > _MAX_VALUES:
         raise InvalidBody(f"{what} has more than {_MAX_VALUES} values, which is the limit")
 
 
-def _parse(data: bytes, what: str) -> Any:
+def _parse(data: bytes | bytearray, what: str) -> Any:
     try:
         value = json.loads(
             data.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_members

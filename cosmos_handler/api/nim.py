@@ -17,13 +17,13 @@ from cosmos_handler.messages.results import ImageOutput, TextOutput
 from cosmos_handler.messages.wire import Done
 
 
-def nim_router(engine: Engine, *, max_body_bytes: int) -> APIRouter:
+def nim_router(engine: Engine) -> APIRouter:
     """The routes of a NIM for a world model; its reasoners speak OpenAI's chat."""
     router = APIRouter(prefix="/v1")
 
     @router.post("/infer")
     async def infer(request: Request) -> Response:
-        body = await read_body(request, max_body_bytes)
+        body = await read_body(request)
         invocation = understand_picture(engine, body.one, body.uploads, strict=body.strict)
         return await answer(request, engine, invocation, NIM)
 

@@ -15,19 +15,19 @@ from cosmos_handler.engine.engine import Engine
 from cosmos_handler.schemas.samples import is_several
 
 
-def sagemaker_router(engine: Engine, *, max_body_bytes: int) -> APIRouter:
+def sagemaker_router(engine: Engine) -> APIRouter:
     """The routes that the platform forwards."""
     router = APIRouter()
 
     # The contract says GET in one place and POST in another; both are answered.
-    @router.api_route("/ping", methods=["GET", "POST"])
+    @router.api_route("/ping", methods=["GET", "HEAD", "POST"])
     async def ping() -> Response:
         ready = engine.is_ready
         return JSONResponse({"status": "ready" if ready else "loading"}, status_code=200 if ready else 503)
 
     @router.post("/invocations")
     async def invocations(request: Request) -> Response:
-        body = await read_body(request, max_body_bytes)
+        body = await read_body(request)
         if is_several(body.content):
             return await answer_several(request, engine, body)
         if is_image_body(body.one):

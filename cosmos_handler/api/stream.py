@@ -24,7 +24,7 @@ class JobStream(StreamingResponse):
     """A stream that owns its job: whatever ends the response closes the job's context."""
 
     def __init__(self, content: AsyncIterator[bytes], *, job_context: AsyncExitStack, job_id: str) -> None:
-        headers = {"X-Cosmos-Job-Id": job_id, "Cache-Control": "no-cache"}
+        headers = {"X-Cosmos-Job-Id": job_id}
         super().__init__(content, media_type="text/event-stream", headers=headers)
         self._job_context = job_context
 

@@ -24,7 +24,7 @@ from cosmos_handler.messages.wire import Progress
 _MAX_PAGE = 100
 
 
-def videos_router(engine: Engine, store: JobStore, *, max_body_bytes: int) -> APIRouter:
+def videos_router(engine: Engine, store: JobStore) -> APIRouter:
     """Create, look, listen, fetch, delete."""
     router = APIRouter(prefix="/v1/videos")
 
@@ -33,7 +33,7 @@ def videos_router(engine: Engine, store: JobStore, *, max_body_bytes: int) -> AP
 
     @router.post("")
     async def create(request: Request) -> Response:
-        body = await read_body(request, max_body_bytes)
+        body = await read_body(request)
         invocation = understand_picture(engine, body.one, body.uploads, strict=body.strict)
         media_type = choose(request.headers.get("accept"), (JSON, NPZ))
         async with while_there(request):  # whoever leaves before he has the id could never fetch it
@@ -66,7 +66,7 @@ def videos_router(engine: Engine, store: JobStore, *, max_body_bytes: int) -> AP
     async def events(job_id: str) -> Response:
         kept = store.get(job_id)
         told = _events(kept, kept.job.listen(), shown)
-        return StreamingResponse(told, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+        return StreamingResponse(told, media_type="text/event-stream")
 
     return router
 

@@ -33,12 +33,14 @@ _MAX_DECODERS = 2
 class EngineOptions:
     """What the engine is told once.
 
-    work_dir: jobs keep their files in a folder of their own under it. elsewhere: where parts lie that a model lacks.
+    work_dir: jobs keep their files in a folder of their own under it, whose name says its owner, this server.
+    elsewhere: where parts lie that a model lacks.
     """
 
     source: ModelSource
     media_limits: MediaLimits
     work_dir: Path
+    owner: str
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
 
 
@@ -117,7 +119,7 @@ class Engine:
         folder: Path | None = None
         job_id = new_job_id()
         try:
-            folder = Path(mkdtemp(prefix=f"{job_id}-", dir=self._options.work_dir))
+            folder = Path(mkdtemp(prefix=f"{job_id}-{self._options.owner}-", dir=self._options.work_dir))
             inbox = Inbox(folder, invocation.uploads, self._options.media_limits, self._decoders)
             task = await build_task(invocation, checkpoint, self.checkpoints, inbox, encoding)
             self._refuse_when_stopping()  # once more: the line was emptied at the signal, and decoding takes its time

@@ -6,12 +6,18 @@ from typing import Any
 
 import pytest
 from starlette.requests import Request
-from starlette.types import Message
+from starlette.types import Message, Scope
 
 from cosmos_handler.api.body import Body, read_body
+from cosmos_handler.api.intake import BodyLimits, Budget, Intake
 from cosmos_handler.errors import InvalidBody, InvalidField, JobCancelled
 
 BOUNDARY = "multipart/form-data; boundary=x"
+
+
+def arriving(scope: Scope) -> Scope:
+    """The scope as it comes through the door."""
+    return {**scope, "state": {"intake": Intake(Budget(BodyLimits(10**7, 10**7, 10)))}}
 
 
 def read(*pieces: bytes, content_type: str = "application/json") -> dict[str, Any]:
@@ -23,7 +29,7 @@ def read(*pieces: bytes, content_type: str = "application/json") -> dict[str, An
         return messages.pop(0)
 
     scope = {"type": "http", "headers": [(b"content-type", content_type.encode())]}
-    return asyncio.run(read_body(Request(scope, receive), 10**7)).one
+    return asyncio.run(read_body(Request(arriving(scope), receive))).one
 
 
 def whole(content: bytes) -> bytes:
@@ -101,7 +107,7 @@ def test_a_caller_who_hangs_up_in_the_middle(content_type: str) -> None:
 
     scope = {"type": "http", "headers": [(b"content-type", content_type.encode())]}
     with pytest.raises(JobCancelled):
-        asyncio.run(read_body(Request(scope, receive), 10**6))
+        asyncio.run(read_body(Request(arriving(scope), receive)))
 
 
 def test_values_without_end_are_not_read() -> None:
@@ -125,7 +131,7 @@ def read_whole(content: bytes, content_type: str = BOUNDARY) -> Body:
         return {"type": "http.request", "body": content}
 
     scope = {"type": "http", "headers": [(b"content-type", content_type.encode())]}
-    return asyncio.run(read_body(Request(scope, receive), 10**6))
+    return asyncio.run(read_body(Request(arriving(scope), receive)))
 
 
 def test_files_go_by_the_names_of_their_parts() -> None:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.types import Message, Scope
 
 from cosmos_handler.api.app import create_app
+from cosmos_handler.api.intake import BodyLimits
 from cosmos_handler.api.presence import while_there
 from cosmos_handler.engine import engine as room
 from cosmos_handler.engine.backlog import Backlog
@@ -37,7 +38,7 @@ async def statuses(engine: Engine, heard: list[Message], content_type: str = "ap
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = create_app(engine, JobStore(engine, KeepLimits(60, 10**6)), max_body_bytes=10**6)
+    app = create_app(engine, JobStore(engine, KeepLimits(60, 10**6)), BodyLimits(10**6, 10**6, 10))
     async with asyncio.timeout(10):
         await app(scope(content_type), receive, send)
     return [message["status"] for message in sent if "status" in message]
