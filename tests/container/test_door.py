@@ -101,7 +101,7 @@ def test_bodies_share_what_is_theirs(locked: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /\x00 HTTP/1.1\r\n\r\n", b"\x16\x03\x01\r\n\r\n"]
+    "sent", [b"hello\r\n\r\n", b"GET / HTTP/one\r\n\r\n", b"GET /\x00 HTTP/1.1\r\n\r\n", b"\x16\x03\x01\r\n\r\n"]
 )
 def test_what_is_no_http_is_told_in_the_usual_form(locked: Server, sent: bytes) -> None:
     response = raw(locked, sent)
