@@ -25,7 +25,10 @@ from cosmos_handler.engine.jobstore import JobStore, KeepLimits
 from cosmos_handler.engine.pool import Group, Pool
 from cosmos_handler.engine.work_dir import Claim, sweep
 from cosmos_handler.errors import SettingsError, SetupError, WorkerFailed
+from cosmos_handler.media.fetching import Fetching
 from cosmos_handler.media.limits import MediaLimits
+from cosmos_handler.media.rules import FetchRules
+from cosmos_handler.media_settings import MediaSettings
 from cosmos_handler.settings import Settings, manual, read_settings
 from cosmos_handler.telemetry import configure_logging
 
@@ -176,19 +179,46 @@ def engine_options(settings: Settings, *, owner: str) -> EngineOptions:
         offline=settings.hub_offline,
         checkpoint=settings.checkpoint,
     )
-    limits = MediaLimits(
-        max_source_bytes=settings.max_media_bytes,
-        max_pixels=settings.max_media_pixels,
-        max_source_frames=settings.max_media_frames,
-        max_duration_seconds=settings.max_media_seconds,
-    )
     elsewhere = Elsewhere(
         text_encoders=_places(settings.text_encoder_dir, TEXT_ENCODER_CHANNEL),
         vaes=_places(settings.vae_path, VAE_CHANNEL),
         chosen=settings.checkpoint,
     )
     return EngineOptions(
-        source=source, media_limits=limits, work_dir=settings.work_dir, owner=owner, elsewhere=elsewhere
+        source=source,
+        media_limits=_media_limits(settings.media),
+        work_dir=settings.work_dir,
+        owner=owner,
+        elsewhere=elsewhere,
+        fetching=Fetching(_fetch_rules(settings.media), settings.fetch_environment),
+    )
+
+
+def _media_limits(media: MediaSettings) -> MediaLimits:
+    return MediaLimits(
+        max_source_bytes=media.max_bytes,
+        max_pixels=media.max_pixels,
+        max_source_frames=media.max_frames,
+        max_duration_seconds=media.max_seconds,
+        max_decoded_bytes=media.max_decoded_bytes,
+        decode_timeout_seconds=media.decode_seconds,
+        decode_memory_bytes=media.decode_memory_bytes,
+        decode_threads=media.decode_threads,
+    )
+
+
+def _fetch_rules(media: MediaSettings) -> FetchRules:
+    return FetchRules(
+        hosts=media.hosts,
+        ports=media.ports,
+        networks=media.networks,
+        buckets=media.buckets,
+        folder=str(media.folder) if media.folder else None,
+        max_redirects=media.max_redirects,
+        connect_seconds=media.connect_seconds,
+        fetch_seconds=media.fetch_seconds,
+        proxy=media.proxy,
+        ca_bundle=str(media.ca_bundle) if media.ca_bundle else None,
     )
 
 

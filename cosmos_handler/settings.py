@@ -4,12 +4,14 @@ import difflib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cosmos_handler.errors import SettingsError
+from cosmos_handler.media_settings import MEDIA_VARIABLES, MediaSettings
+from cosmos_handler.variable import Variable, one_of, path, switch, text, whole
 
 _GIB = 2**30
 
@@ -32,10 +34,7 @@ class Settings:
     max_body_bytes: int
     max_bodies_bytes: int
     body_seconds: int
-    max_media_bytes: int
-    max_media_pixels: int
-    max_media_frames: int
-    max_media_seconds: int
+    media: MediaSettings
     text_encoder_dir: Path | None
     vae_path: Path | None
     checkpoint: str | None
@@ -46,51 +45,17 @@ class Settings:
     stop_seconds: int
     log_level: str
     is_on_sagemaker: bool
+    fetch_environment: Mapping[str, str]  # for the process that fetches: the role's credentials and nothing else
     child_environment: Mapping[str, str]  # for the model process: no credentials, no way to the network
 
     def __repr__(self) -> str:
         return f"Settings(model_dir={str(self.model_dir)!r}, hub_model_id={self.hub_model_id!r}, port={self.port})"
 
 
-def _text(value: str) -> str:
-    return value
-
-
-def _path(value: str) -> Path:
-    return Path(value).expanduser()
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        if not (value.isascii() and value.isdecimal() and low <= int(value) <= high):
-            raise ValueError(f"a whole number from {low} to {high}")
-        return int(value)
-
-    return parse
-
-
 def _api_key(value: str) -> str:
     if not re.fullmatch(r"[!-~]{16,512}", value):
         raise ValueError("16 to 512 visible ASCII characters without spaces")
     return value
-
-
-def _switch(value: str) -> bool:
-    word = value.strip().lower()
-    if word in ("1", "true", "yes", "on"):
-        return True
-    if word in ("0", "false", "no", "off", ""):
-        return False
-    raise ValueError("1, true, yes, on, 0, false, no or off")
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value.strip().lower() not in words:
-            raise ValueError(" or ".join(words))
-        return value.strip().lower()
-
-    return parse
 
 
 def _devices(value: str) -> tuple[str, ...]:
@@ -103,59 +68,45 @@ def _devices(value: str) -> tuple[str, ...]:
     return indices
 
 
-@dataclass(frozen=True)
-class Variable:
-    """One environment variable: what it becomes, what it is when it is not set, what it means."""
-
-    name: str
-    field: str
-    parse: Callable[[str], Any]
-    default: str | None
-    meaning: str
-    is_secret: bool = False
-
-
 VARIABLES = (
     Variable(
-        "COSMOS_MODEL_DIR", "model_dir", _path, "/opt/ml/model", "folder of one checkpoint, or of one per subfolder"
+        "COSMOS_MODEL_DIR", "model_dir", path, "/opt/ml/model", "folder of one checkpoint, or of one per subfolder"
     ),
-    Variable("HF_MODEL_ID", "hub_model_id", _text, None, "fetch this repository from the Hugging Face hub instead"),
-    Variable("HF_MODEL_REVISION", "hub_revision", _text, None, "its branch, tag or commit"),
-    Variable(
-        "HF_TOKEN", "hub_token", _text, None, "access token for gated repositories; never printed", is_secret=True
-    ),
-    Variable("HF_HUB_OFFLINE", "hub_offline", _switch, "0", "1: use only what the hub's cache already holds"),
+    Variable("HF_MODEL_ID", "hub_model_id", text, None, "fetch this repository from the Hugging Face hub instead"),
+    Variable("HF_MODEL_REVISION", "hub_revision", text, None, "its branch, tag or commit"),
+    Variable("HF_TOKEN", "hub_token", text, None, "access token for gated repositories; never printed", is_secret=True),
+    Variable("HF_HUB_OFFLINE", "hub_offline", switch, "0", "1: use only what the hub's cache already holds"),
     Variable(
         "COSMOS_CHECKPOINT",
         "checkpoint",
-        _text,
+        text,
         None,
         "of several .pt checkpoints in NVIDIA's own layout, the file or folder to serve; by default base/post-trained",
     ),
     Variable(
         "COSMOS_TEXT_ENCODER_DIR",
         "text_encoder_dir",
-        _path,
+        path,
         None,
         "Cosmos-Reason1-7B, which checkpoints in NVIDIA's own layout lack",
     ),
     Variable(
         "COSMOS_VAE_PATH",
         "vae_path",
-        _path,
+        path,
         None,
         "tokenizer.pth, or a folder with a VAE, for such checkpoints without one",
     ),
-    Variable("COSMOS_HOST", "host", _text, "0.0.0.0", "address to listen on"),  # noqa: S104 - a container is reached from outside
-    Variable("SAGEMAKER_BIND_TO_PORT", "port", _whole(1, 65535), "8080", "port to listen on"),
+    Variable("COSMOS_HOST", "host", text, "0.0.0.0", "address to listen on"),  # noqa: S104 - a container is reached from outside
+    Variable("SAGEMAKER_BIND_TO_PORT", "port", whole(1, 65535), "8080", "port to listen on"),
     Variable(
         "COSMOS_DEVICES", "devices", _devices, "auto", "auto, cpu, or GPU indices such as 0,1: one model process each"
     ),
-    Variable("SM_NUM_GPUS", "num_gpus", _whole(0, 64), None, "how many GPUs auto takes; by default all that are there"),
+    Variable("SM_NUM_GPUS", "num_gpus", whole(0, 64), None, "how many GPUs auto takes; by default all that are there"),
     Variable(
-        "COSMOS_CPU_THREADS", "cpu_threads", _whole(1, 1024), None, "torch's CPU threads; by default torch's choice"
+        "COSMOS_CPU_THREADS", "cpu_threads", whole(1, 1024), None, "torch's CPU threads; by default torch's choice"
     ),
-    Variable("COSMOS_MAX_JOBS", "max_jobs", _whole(1, 10_000), "16", "jobs running and waiting before 429"),
+    Variable("COSMOS_MAX_JOBS", "max_jobs", whole(1, 10_000), "16", "jobs running and waiting before 429"),
     Variable(
         "COSMOS_API_KEY",
         "api_key",
@@ -164,62 +115,51 @@ VARIABLES = (
         "the key that requests must show (Authorization: Bearer KEY) on all routes but health; never printed",
         is_secret=True,
     ),
-    Variable("COSMOS_MAX_BODY_BYTES", "max_body_bytes", _whole(1024, 2**40), str(_GIB // 4), "largest request body"),
+    Variable("COSMOS_MAX_BODY_BYTES", "max_body_bytes", whole(1024, 2**40), str(_GIB // 4), "largest request body"),
     Variable(
         "COSMOS_MAX_BODIES_BYTES",
         "max_bodies_bytes",
-        _whole(1024, 2**40),
+        whole(1024, 2**40),
         str(_GIB),
         "most bytes that the bodies of all requests in the house have together, before 503",
     ),
-    Variable("COSMOS_BODY_SECONDS", "body_seconds", _whole(1, 3600), "120", "time for a request body to come, or 408"),
-    Variable(
-        "COSMOS_MAX_MEDIA_BYTES", "max_media_bytes", _whole(1024, 2**40), str(_GIB // 4), "largest image or video file"
-    ),
-    Variable(
-        "COSMOS_MAX_MEDIA_PIXELS",
-        "max_media_pixels",
-        _whole(64, 2**31),
-        str(4096 * 4096),
-        "most pixels in a frame of it",
-    ),
-    Variable("COSMOS_MAX_MEDIA_FRAMES", "max_media_frames", _whole(1, 10**7), "20000", "most frames in it"),
-    Variable("COSMOS_MAX_MEDIA_SECONDS", "max_media_seconds", _whole(1, 10**6), "600", "longest video"),
+    Variable("COSMOS_BODY_SECONDS", "body_seconds", whole(1, 3600), "120", "time for a request body to come, or 408"),
+    *MEDIA_VARIABLES,
     Variable(
         "COSMOS_GUARDRAILS",
         "guardrails",
-        _one_of("off"),
+        one_of("off"),
         "off",
         "off: nothing is checked (this version has no guardrails)",
     ),
     Variable(
         "COSMOS_WORK_DIR",
         "work_dir",
-        _path,
+        path,
         None,
         "where jobs keep their files while they run; by default the system's",
     ),
     Variable(
         "COSMOS_RESULT_SECONDS",
         "result_seconds",
-        _whole(1, 10**7),
+        whole(1, 10**7),
         "86400",
         "how long an ended job of /v1/videos and its file are kept",
     ),
     Variable(
         "COSMOS_RESULT_BYTES",
         "result_bytes",
-        _whole(0, 2**50),
+        whole(0, 2**50),
         str(8 * _GIB),
         "most bytes of such files; the oldest go first, the newest stays",
     ),
     Variable(
-        "COSMOS_STOP_SECONDS", "stop_seconds", _whole(0, 25), "20", "after SIGTERM, time for the running job to end"
+        "COSMOS_STOP_SECONDS", "stop_seconds", whole(0, 25), "20", "after SIGTERM, time for the running job to end"
     ),
     Variable(
         "COSMOS_LOG_LEVEL",
         "log_level",
-        _one_of("debug", "info", "warning", "error"),
+        one_of("debug", "info", "warning", "error"),
         "info",
         "debug, info, warning, error",
     ),
@@ -230,6 +170,9 @@ _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 _PLATFORM = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",)
 _OURS = ("SAGEMAKER_BIND_TO_PORT",)  # who runs it on a desk sets this one too
 _SECRET_PREFIXES = ("AWS_",)
+# boto3 reads its configuration from these, and reads the first two from one name only.
+_AWS_REGIONS = ("AWS_DEFAULT_REGION", "AWS_REGION")
+_AWS_FILES = ("HOME",)
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -253,7 +196,14 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     values["work_dir"] = values["work_dir"] or Path(tempfile.gettempdir())
     values["devices"] = _resolve_devices(values["devices"], values.pop("num_gpus"))
     values["log_level"] = values["log_level"].upper()
-    return Settings(**values, is_on_sagemaker=_is_on_sagemaker(source), child_environment=_child_environment(source))
+    media = MediaSettings(**{variable.field: values.pop(variable.field) for variable in MEDIA_VARIABLES})
+    return Settings(
+        **values,
+        media=media,
+        is_on_sagemaker=_is_on_sagemaker(source),
+        fetch_environment=_fetch_environment(source),
+        child_environment=_child_environment(source),
+    )
 
 
 def _unknown_names(source: Mapping[str, str]) -> list[str]:
@@ -278,6 +228,12 @@ def _resolve_devices(devices: tuple[str, ...], num_gpus: int | None) -> tuple[st
     present = sorted(int(node.name[6:]) for node in Path("/dev").glob("nvidia[0-9]*") if node.name[6:].isdecimal())
     count = len(present) if num_gpus is None else num_gpus
     return tuple(str(index) for index in range(count)) or ("cpu",)
+
+
+def _fetch_environment(source: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in source.items() if name.startswith("AWS_") or name in _AWS_FILES}
+    region = next((source[name] for name in _AWS_REGIONS if source.get(name)), None)
+    return kept | ({_AWS_REGIONS[0]: region} if region else {})
 
 
 def _child_environment(source: Mapping[str, str]) -> dict[str, str]:

@@ -82,3 +82,48 @@ def test_where_the_parts_are_that_a_repository_lacks() -> None:
         "base/x",
     )
     assert engine_options(read_settings({}), owner="0a1b2c3d").elsewhere.text_encoders == (channels / "text_encoder",)
+
+
+def test_where_media_may_come_from() -> None:
+    named = {
+        "COSMOS_MEDIA_HOSTS": "Media.Test, https://a.test,*.b.test,http://10.1.2.3,::1",
+        "COSMOS_MEDIA_PORTS": "443, 8443",
+        "COSMOS_MEDIA_NETWORKS": "10.1.0.0/16",
+        "COSMOS_MEDIA_BUCKETS": "none",
+        "COSMOS_MEDIA_DIR": "/usr",
+        "COSMOS_MAX_MEDIA_BYTES": "2048",
+        "COSMOS_FETCH_SECONDS": "7",
+    }
+    options = engine_options(read_settings(named), owner="0a1b2c3d")
+    rules = options.fetching.rules
+    assert rules.hosts == ("media.test", "a.test", "*.b.test", "http://10.1.2.3", "::1")
+    assert (rules.ports, rules.networks, rules.buckets) == ((443, 8443), ("10.1.0.0/16",), ())
+    assert (rules.folder, rules.fetch_seconds, options.media_limits.max_source_bytes) == ("/usr", 7, 2048)
+    unset = engine_options(read_settings({}), owner="0a1b2c3d").fetching.rules
+    assert (unset.hosts, unset.buckets, unset.folder, unset.proxy) == ((), ("*",), None, None)
+
+
+def test_rules_that_are_none() -> None:
+    named = {
+        "COSMOS_MEDIA_HOSTS": "http://*",
+        "COSMOS_MEDIA_PORTS": "0",
+        "COSMOS_MEDIA_NETWORKS": "10.1.2.3/16",
+        "COSMOS_MEDIA_BUCKETS": "A_B",
+        "COSMOS_MEDIA_DIR": "here",
+        "COSMOS_MEDIA_PROXY": "http://user:pass@proxy:3128",
+        "COSMOS_MEDIA_CA_BUNDLE": "/no/such/file",
+    }
+    found = faults(named)
+    assert sorted(fault.split("=")[0] for fault in found) == sorted(named)
+
+
+def test_the_fetching_process_gets_the_role_s_credentials_and_no_others() -> None:
+    environ = {
+        "HF_TOKEN": "x",
+        "AWS_REGION": "eu-west-1",
+        "AWS_SESSION_TOKEN": "t",
+        "HTTPS_PROXY": "p",
+        "HOME": "/root",
+    }
+    expected = {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1", "AWS_SESSION_TOKEN": "t", "HOME": "/root"}
+    assert read_settings(environ).fetch_environment == expected

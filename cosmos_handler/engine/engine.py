@@ -20,6 +20,7 @@ from cosmos_handler.engine.job import Job, new_job_id
 from cosmos_handler.engine.pool import Pool
 from cosmos_handler.engine.tasks import build_task
 from cosmos_handler.errors import JobFailed, NotLocated, SetupError, Stopping, WorkerFailed
+from cosmos_handler.media.fetching import Fetching
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.served import Served
@@ -42,6 +43,7 @@ class EngineOptions:
     work_dir: Path
     owner: str
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    fetching: Fetching = field(default_factory=Fetching)
 
 
 class Engine:
@@ -120,7 +122,8 @@ class Engine:
         job_id = new_job_id()
         try:
             folder = Path(mkdtemp(prefix=f"{job_id}-{self._options.owner}-", dir=self._options.work_dir))
-            inbox = Inbox(folder, invocation.uploads, self._options.media_limits, self._decoders)
+            options = self._options
+            inbox = Inbox(folder, invocation.uploads, options.media_limits, self._decoders, options.fetching)
             task = await build_task(invocation, checkpoint, self.checkpoints, inbox, encoding)
             self._refuse_when_stopping()  # once more: the line was emptied at the signal, and decoding takes its time
         except BaseException as error:

@@ -4,14 +4,12 @@ One request comes on standard input, one line of JSON goes out: a MediaFile, or 
 """
 
 import json
-import math
-import resource
-import signal
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cosmos_handler.media.bounds import restrict_this_process
 from cosmos_handler.media.clip import MediaFile
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.media.refusal import Refusal
@@ -20,8 +18,6 @@ from cosmos_handler.media.wanted import FirstFrames, LastFrames, SampledFrames, 
 
 # What is in a .npy file besides the frames.
 _NPY_HEADER_BYTES = 4096
-# After the time-out the process is killed from outside; should nobody be left to do it, it ends by itself.
-_GRACE_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -74,37 +70,24 @@ def _check_kind(found: MediaFormat, wanted: Wanted) -> None:
         raise Refusal("media", f"is an image ({found.name}), where a video is needed ({VIDEO_NAMES})")
 
 
-def restrict_this_process(limits: MediaLimits) -> None:
-    """Bound memory, processor time, size of files and life of this process, for good; it leaves no core dump."""
-    seconds = math.ceil(limits.decode_timeout_seconds)
-    cpu_seconds = seconds * limits.decode_threads
-    _restrict(resource.RLIMIT_AS, limits.decode_memory_bytes)
-    _restrict(resource.RLIMIT_CPU, cpu_seconds, hard=cpu_seconds + _GRACE_SECONDS)
-    _restrict(resource.RLIMIT_FSIZE, limits.max_decoded_bytes + _NPY_HEADER_BYTES)
-    _restrict(resource.RLIMIT_CORE, 0)
-    signal.alarm(seconds + _GRACE_SECONDS)
-
-
-def _restrict(kind: int, soft: int, *, hard: int | None = None) -> None:
-    hard = soft if hard is None else hard
-    _, ceiling = resource.getrlimit(kind)
-    if ceiling != resource.RLIM_INFINITY:  # already restricted, and only root may raise it
-        soft, hard = min(soft, ceiling), min(hard, ceiling)
-    resource.setrlimit(kind, (soft, hard))
-
-
 def main() -> None:
     """Answer the one request. A fault of ours ends in a traceback and no answer."""
     request = DecodeRequest.from_json(sys.stdin.read())
-    restrict_this_process(request.limits)
+    limits = request.limits
+    restrict_this_process(
+        seconds=limits.decode_timeout_seconds,
+        memory_bytes=limits.decode_memory_bytes,
+        file_bytes=limits.max_decoded_bytes + _NPY_HEADER_BYTES,
+        threads=limits.decode_threads,
+    )
     answer: dict[str, Any]
     try:
         answer = asdict(decode_file(request))
     except Refusal as refusal:
         answer = {"error": refusal.reason, "problem": refusal.problem}
     except MemoryError:
-        limit = request.limits.decode_memory_bytes
-        answer = {"error": "too_large", "problem": f"needs more than {limit} bytes of memory to decode"}
+        most = limits.decode_memory_bytes
+        answer = {"error": "too_large", "problem": f"needs more than {most} bytes of memory to decode"}
     sys.stdout.write(json.dumps(answer) + "\n")
 
 

@@ -25,5 +25,5 @@ class MediaLimits:
     max_duration_seconds: float = 600
     max_decoded_bytes: int = 4 * _GIB
     decode_timeout_seconds: float = 60
-    decode_memory_bytes: int = 8 * _GIB
+    decode_memory_bytes: int = 4 * _GIB
     decode_threads: int = 4

@@ -1,4 +1,4 @@
-"""What the decoding process says of an input it will not decode."""
+"""What the short-lived processes say of an input that they will not fetch or decode."""
 
 from typing import Literal
 
@@ -8,10 +8,10 @@ from cosmos_handler.media.limits import MediaLimits
 class Refusal(Exception):
     """The input is unsuitable or too large; the process that asked knows the field and makes the error of it.
 
-    reason: "media" becomes MediaError, "too_large" becomes TooLarge.
+    reason: "media" becomes MediaError, "too_large" becomes TooLarge, "address" becomes InvalidField.
     """
 
-    def __init__(self, reason: Literal["media", "too_large"], problem: str) -> None:
+    def __init__(self, reason: Literal["media", "too_large", "address"], problem: str) -> None:
         super().__init__(problem)
         self.reason = reason
         self.problem = problem

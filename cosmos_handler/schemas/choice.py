@@ -119,10 +119,17 @@ def _medium(
             continue
         text = reference if isinstance(reference, str) else ""
         for kind, types, endings in _KINDS:
-            if text.startswith(types) or text[-10:].lower().endswith(endings):
+            if text.startswith(types) or _ending(text).endswith(endings):
                 return kind
         raise InvalidField("inference_type", f"is needed with {name}", allowed=_tasks_of(models))
     return "nothing"
+
+
+def _ending(reference: str) -> str:
+    """The last letters of a name or of an address, whose query may hold a signature."""
+    if reference[:8].lower().startswith(("https://", "http://")):
+        reference = reference.partition("#")[0].partition("?")[0]
+    return reference[-10:].lower()
 
 
 def _purpose(

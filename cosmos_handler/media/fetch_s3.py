@@ -1,0 +1,54 @@
+"""An object of S3, with the rights of the role that this server runs under; runs in the short-lived process only."""
+
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+
+from cosmos_handler.media.address import S3Address
+from cosmos_handler.media.refusal import Refusal
+from cosmos_handler.media.rules import FetchRules
+from cosmos_handler.media.taking import take
+
+# What S3 says; where the role may not list the bucket, it says 403 for what is not there as well.
+_MISSING = ("NoSuchKey", "NoSuchBucket", "404")
+_FORBIDDEN = ("AccessDenied", "403", "AllAccessDisabled")
+_ARCHIVED = ("InvalidObjectState",)
+
+
+def fetch_s3(place: S3Address, output: Path, rules: FetchRules, *, max_bytes: int) -> None:
+    """Write the object to `output`. Raises Refusal."""
+    try:
+        answer = _client(rules).get_object(Bucket=place.bucket, Key=place.key)
+        with answer["Body"] as stream:
+            take(stream, output, promised_bytes=answer["ContentLength"], max_bytes=max_bytes)
+    except ClientError as error:
+        raise Refusal("media", _problem(str(error.response.get("Error", {}).get("Code", "")))) from None
+    except NoCredentialsError:
+        raise Refusal("media", "cannot be fetched: this server has no credentials for S3") from None
+    except NoRegionError:
+        raise Refusal("media", "cannot be fetched: this server does not know its AWS region (AWS_REGION)") from None
+    except (BotoCoreError, OSError):
+        raise Refusal("media", "cannot be fetched: S3 cannot be reached from here") from None
+
+
+def _client(rules: FetchRules) -> Any:
+    config = Config(
+        connect_timeout=rules.connect_seconds,
+        read_timeout=rules.connect_seconds,
+        retries={"total_max_attempts": 2, "mode": "standard"},
+        proxies={"http": rules.proxy, "https": rules.proxy} if rules.proxy else None,
+    )
+    return boto3.client("s3", config=config, verify=rules.ca_bundle)
+
+
+def _problem(code: str) -> str:
+    if code in _MISSING:
+        return "cannot be fetched: S3 has no such object"
+    if code in _FORBIDDEN:
+        return "cannot be fetched: the role of this server may not read that object"
+    if code in _ARCHIVED:
+        return "cannot be fetched: the object is archived"
+    return f"cannot be fetched: S3 answers {code[:40]}"
