@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_SETTINGS
-    configure_logging(settings.log_level, process="serve")
+    configure_logging(settings.log_level, process="serve", secrets=settings.secrets)
     if settings.api_key is None and not settings.is_on_sagemaker:
         log.warning("no COSMOS_API_KEY is set: whoever reaches port %d may use this server", settings.port)
     if settings.guardrails == "off":

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cosmos_handler import environment
 from cosmos_handler.errors import SettingsError
 from cosmos_handler.media_settings import MEDIA_VARIABLES, MediaSettings
 from cosmos_handler.variable import Variable, one_of, path, switch, text, whole
@@ -46,6 +47,7 @@ class Settings:
     log_level: str
     is_on_sagemaker: bool
     fetch_environment: Mapping[str, str]  # for the process that fetches: the role's credentials and nothing else
+    secrets: tuple[str, ...]  # whatever of the environment no log may hold
     child_environment: Mapping[str, str]  # for the model process: no credentials, no way to the network
 
     def __repr__(self) -> str:
@@ -165,15 +167,6 @@ VARIABLES = (
     ),
 )
 
-# What the model process may inherit starts from everything, less these: it needs no credentials and no network.
-_SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
-_PLATFORM = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",)
-_OURS = ("SAGEMAKER_BIND_TO_PORT",)  # who runs it on a desk sets this one too
-_SECRET_PREFIXES = ("AWS_",)
-# boto3 reads its configuration from these, and reads the first two from one name only.
-_AWS_REGIONS = ("AWS_DEFAULT_REGION", "AWS_REGION")
-_AWS_FILES = ("HOME",)
-
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """The configuration in the environment.
@@ -197,12 +190,14 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     values["devices"] = _resolve_devices(values["devices"], values.pop("num_gpus"))
     values["log_level"] = values["log_level"].upper()
     media = MediaSettings(**{variable.field: values.pop(variable.field) for variable in MEDIA_VARIABLES})
+    secret_names = [variable.name for variable in VARIABLES if variable.is_secret]
     return Settings(
         **values,
         media=media,
-        is_on_sagemaker=_is_on_sagemaker(source),
-        fetch_environment=_fetch_environment(source),
-        child_environment=_child_environment(source),
+        is_on_sagemaker=environment.is_on_sagemaker(source),
+        secrets=environment.secrets(source, secret_names),
+        fetch_environment=environment.for_the_fetching_process(source),
+        child_environment=environment.for_the_model_process(source),
     )
 
 
@@ -216,11 +211,6 @@ def _unknown_names(source: Mapping[str, str]) -> list[str]:
     return faults
 
 
-def _is_on_sagemaker(source: Mapping[str, str]) -> bool:
-    """Whether the platform started this: it sets names of its own, and tells where the role's credentials are."""
-    return any(name in _PLATFORM or (name.startswith("SAGEMAKER_") and name not in _OURS) for name in source)
-
-
 def _resolve_devices(devices: tuple[str, ...], num_gpus: int | None) -> tuple[str, ...]:
     if devices != ("auto",):
         return devices
@@ -228,21 +218,6 @@ def _resolve_devices(devices: tuple[str, ...], num_gpus: int | None) -> tuple[st
     present = sorted(int(node.name[6:]) for node in Path("/dev").glob("nvidia[0-9]*") if node.name[6:].isdecimal())
     count = len(present) if num_gpus is None else num_gpus
     return tuple(str(index) for index in range(count)) or ("cpu",)
-
-
-def _fetch_environment(source: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in source.items() if name.startswith("AWS_") or name in _AWS_FILES}
-    region = next((source[name] for name in _AWS_REGIONS if source.get(name)), None)
-    return kept | ({_AWS_REGIONS[0]: region} if region else {})
-
-
-def _child_environment(source: Mapping[str, str]) -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in source.items()
-        if name not in _SECRETS and not name.startswith(_SECRET_PREFIXES) and not name.startswith("COSMOS_")
-    }
-    return kept | {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 def manual() -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from starlette.requests import Request
@@ -11,8 +12,10 @@ from cosmos_handler.api.form import Form, read_form
 from cosmos_handler.api.intake import Intake
 from cosmos_handler.api.json_text import JSON_LINES, parse_lines, parse_object_or_list
 from cosmos_handler.errors import InvalidBody, UnsupportedMediaType
+from cosmos_handler.redaction import remember, texts_in
 
 _LARGE_BYTES = 2**20
+_MAX_TEXT_BYTES = 2**16  # of a file that may be a prompt
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,17 @@ class Body:
 
 
 async def read_body(request: Request) -> Body:
-    """The body.
+    """The body, whose texts no library's log will repeat.
 
     Raises InvalidBody, InvalidField, UnsupportedMediaType, and what Intake.pieces raises.
     """
+    body = await _read(request)
+    short = (data.decode(errors="replace") for data in body.uploads.values() if len(data) <= _MAX_TEXT_BYTES)
+    await asyncio.to_thread(remember, chain(short, texts_in(body.content)))
+    return body
+
+
+async def _read(request: Request) -> Body:
     intake: Intake = request.state.intake
     content_type = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
     if content_type == "multipart/form-data":

@@ -111,6 +111,7 @@ async def handle_http(request: Request, error: Exception) -> Response:
 async def handle_unexpected(request: Request, error: Exception) -> Response:
     """The app's last handler: a fault of ours, told without its text."""
     job_id = getattr(request.state, "job_id", None) or new_job_id()  # something to search the log for
-    log.error("unexpected fault at %s in job %s", request.url.path, job_id, exc_info=error)
+    route = getattr(request.scope.get("route"), "path", "no route")  # not the path, which is the client's own words
+    log.error("unexpected fault at %s in job %s", route, job_id, exc_info=error)
     body = {"type": "internal", "message": "an internal fault; the log has it", "job_id": job_id}
     return JSONResponse({"error": body}, status_code=500, headers={"X-Cosmos-Job-Id": job_id})

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cosmos_handler
 from cosmos_handler.errors import DecoderFailed, MediaError, TooLarge
+from cosmos_handler.redaction import harmless
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class Errand:
             name = signal.Signals(-returncode).name
             log.warning("%s %s: the process ended with %s", self.noun, self.field, name)
             return MediaError(self.field, f"cannot be read: the {self.noun} process crashed on it")
-        told = complaints.decode(errors="replace")
+        told = harmless(complaints.decode(errors="replace"))
         log.error("%s %s: the process exited with %d:\n%s", self.noun, self.field, returncode, told)
         return DecoderFailed(f"{self.field}: the {self.noun} process failed")
 

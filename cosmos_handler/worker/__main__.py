@@ -5,7 +5,6 @@ import sys
 from multiprocessing.connection import Connection
 
 from cosmos_handler.telemetry import configure_logging
-from cosmos_handler.worker.loop import Loop
 
 
 def main() -> None:
@@ -13,6 +12,9 @@ def main() -> None:
     descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)  # else a grandchild would keep the pipe open after our death
     configure_logging("INFO", process=f"model[{os.getpid()}]")
+    # Not before: the libraries behind it keep hold of standard error as they find it.
+    from cosmos_handler.worker.loop import Loop
+
     Loop(Connection(descriptor)).run()
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from cosmos_handler.errors import SetupError
 from cosmos_handler.messages.wire import Cancel, Failed, Fatal, Run, Setup, Shutdown, decode_to_worker, encode
+from cosmos_handler.redaction import remember, texts_in
 from cosmos_handler.worker.session import Session
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ class Loop:
         elif self._session is None:
             raise RuntimeError("a Run came before the Setup: this is a bug")
         else:
+            said = texts_in(message.task.model_dump())
+            remember(text for text in said if not text.startswith(message.folder))
             self._cancelled &= {message.job_id}  # earlier jobs have ended: a cancel that came too late for them is moot
             self._session.run(message, is_cancelled=lambda: message.job_id in self._cancelled)
 
