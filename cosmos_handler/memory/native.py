@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def native_tensors(checkpoint: Checkpoint, part: Part, native: Native) -> dict[s
     try:
         # The extra state of TransformerEngine's layers is a buffer of bytes; it can do nothing, and is not used.
         with torch.serialization.safe_globals([io.BytesIO]):
-            content: Any = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+            content: Any = torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
         for wrapper in native.wrappers:
             content = content[wrapper]
         return {ours: content[theirs].detach() for theirs, ours in native.names.items()}

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from cosmos_handler.artifacts.safetensors_header import StoredTensor
 from cosmos_handler.errors import CheckpointError
@@ -20,7 +20,7 @@ from cosmos_handler.errors import CheckpointError
 MAX_STRUCTURE_BYTES = 100_000_000  # the largest published checkpoints need a hundredth of it
 
 _LFS_POINTER = b"version https://git-lfs"
-_BEFORE_ZIP = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
+BEFORE_ZIP = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
 _WRAPPERS = ("model", "module", "state_dict")  # under which trainers put the tensors beside their own state
 _DEEPEST = 3
 
@@ -55,7 +55,9 @@ class TorchFile:
 
 
 @dataclass(frozen=True)
-class _Storage:
+class Storage:
+    """The values that tensors are views of, as the structure describes them."""
+
     dtype: str
     value_bytes: int
     key: str
@@ -64,7 +66,7 @@ class _Storage:
 
 @dataclass(frozen=True)
 class _Tensor:
-    storage: _Storage
+    storage: Storage
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
@@ -101,7 +103,7 @@ def _refuse_other_kinds(start: bytes, name: str) -> None:
         raise CheckpointError(f"{name} is empty")
     if start == _LFS_POINTER:
         raise CheckpointError(f"{name} is a Git LFS pointer, not the weights: fetch them with `git lfs pull`")
-    if start.startswith(_BEFORE_ZIP):
+    if start.startswith(BEFORE_ZIP):
         raise CheckpointError(
             f"{name} is in torch's format from before version 1.6: load it once with torch and torch.save it again"
         )
@@ -122,8 +124,8 @@ def _read(archive: zipfile.ZipFile, name: str) -> TorchFile:
     if f"{folder}byteorder" in records and _bytes_of(archive, records[f"{folder}byteorder"], name) != b"little":
         raise CheckpointError(f"{name} was written on a big-endian machine, and is not read")
     structure = _bytes_of(archive, records[structures[0]], name)
-    found, wrappers = _state(_structure(structure, name), name)
-    tensors = {key: _checked(key, value, folder, records, name) for key, value in found.items() if _is_tensor(value)}
+    found, wrappers = state_of(load_structure(structure, StructureReader, name), name)
+    tensors = {key: _checked(key, value, folder, records, name) for key, value in found.items() if is_tensor(value)}
     if not tensors:
         raise CheckpointError(f"{name} holds no tensors")
     checksums = {key: records[f"{folder}data/{found[key].storage.key}"].CRC for key in tensors}
@@ -142,14 +144,16 @@ def _bytes_of(archive: zipfile.ZipFile, record: zipfile.ZipInfo, name: str) -> b
     return archive.read(record)
 
 
-def _is_tensor(value: object) -> bool:
+def is_tensor(value: object) -> TypeGuard[_Tensor]:
+    """Whether a value of the structure stands for a tensor."""
     return isinstance(value, _Tensor)
 
 
-def _structure(pickled: bytes, name: str) -> object:
+def load_structure(pickled: bytes, reader: "type[StructureReader]", name: str) -> object:
+    """What a pickle holds, built by a reader out of stand-ins. Raises CheckpointError where it is damaged."""
     try:
         _refuse_far_places(pickled)
-        return _Reader(io.BytesIO(pickled), name).load()
+        return reader(io.BytesIO(pickled), name).load()
     except CheckpointError:
         raise
     # What a pickle that is not one, or that puts our stand-ins together wrongly, can make the reader raise.
@@ -166,7 +170,7 @@ def _refuse_far_places(pickled: bytes) -> None:
             raise ValueError("a memo has fewer places than the pickle has bytes")
 
 
-class _Reader(pickle.Unpickler):
+class StructureReader(pickle.Unpickler):
     """Builds the structure out of stand-ins of our own."""
 
     def __init__(self, file: io.BytesIO, name: str) -> None:
@@ -185,15 +189,15 @@ class _Reader(pickle.Unpickler):
             )
         return found
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: Any) -> Storage:
         """A storage: ("storage", kind, record, device, number of values)."""
         if not (isinstance(pid, tuple) and len(pid) == 5 and pid[0] == "storage"):
             raise CheckpointError(f"{self._name} is damaged: it refers to something that is not a storage")
         _, (dtype, value_bytes), key, _, num_values = pid
-        return _Storage(dtype, value_bytes, str(key), int(num_values))
+        return Storage(dtype, value_bytes, str(key), int(num_values))
 
 
-def _tensor(storage: _Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: object) -> _Tensor:
+def _tensor(storage: Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: object) -> _Tensor:
     return _Tensor(storage, offset, tuple(shape), tuple(stride))
 
 
@@ -215,7 +219,7 @@ _STAND_INS: Mapping[str, Callable[..., Any]] = {
 }
 
 
-def _state(content: object, name: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+def state_of(content: object, name: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """The state dictionary, and the keys under which it lay."""
     wrappers: list[str] = []
     while isinstance(content, dict) and len(wrappers) < _DEEPEST:
@@ -237,13 +241,18 @@ def _checked(key: str, tensor: _Tensor, folder: str, records: Mapping[str, zipfi
         raise CheckpointError(f"{prefix} is missing")
     if record.file_size != storage.num_values * storage.value_bytes or record.compress_type != zipfile.ZIP_STORED:
         raise CheckpointError(f"{prefix} takes {record.file_size} bytes, not {storage.num_values} {storage.dtype}")
+    return stored_tensor(tensor, prefix)
+
+
+def stored_tensor(tensor: _Tensor, prefix: str) -> StoredTensor:
+    """What a tensor is. prefix: begins the error where it does not lie inside its storage."""
     sizes_fit = len(tensor.shape) == len(tensor.stride) and all(
         type(number) is int and number >= 0 for number in (tensor.offset, *tensor.shape, *tensor.stride)
     )
-    if not sizes_fit or _last(tensor) >= storage.num_values:
+    if not sizes_fit or _last(tensor) >= tensor.storage.num_values:
         raise CheckpointError(f"{prefix} does not fit its shape {list(tensor.shape[:8])}")
-    size_bytes = math.prod(tensor.shape) * storage.value_bytes
-    return StoredTensor(dtype=storage.dtype, shape=tensor.shape, size_bytes=size_bytes)
+    size_bytes = math.prod(tensor.shape) * tensor.storage.value_bytes
+    return StoredTensor(dtype=tensor.storage.dtype, shape=tensor.shape, size_bytes=size_bytes)
 
 
 def _last(tensor: _Tensor) -> int:
