@@ -11,6 +11,7 @@ CosmosError
 │   ├── NotDone               the job has no result to fetch
 │   ├── Unauthorized          the server asks for a key, and the request shows none or another
 │   ├── TooSlow               the body took too long to come
+│   ├── Blocked               a guardrail does not allow it, or could not say whether it does
 │   ├── UnsupportedMediaType  a Content-Type that is not read here
 │   └── NotAcceptable         an Accept that cannot be met
 ├── Unavailable               come back later
@@ -26,11 +27,13 @@ CosmosError
 └── SetupError                the server cannot start
     ├── SettingsError         environment variables, every fault listed
     ├── CheckpointError       the model folder: nothing there, unknown, unsupported, incomplete
+    ├── GuardrailsIncomplete  a guardrail that is wanted is missing or not whole
     ├── DoesNotFit            the parts are larger than the device
     └── WorkerFailed          the model process could not be brought up
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class CosmosError(Exception):
@@ -95,6 +98,19 @@ class Unauthorized(RequestError):
 
 class TooSlow(RequestError):
     """The body did not come in the time that is given."""
+
+
+class Blocked(RequestError):
+    """A guardrail does not allow the job, or failed and so cannot allow it. Never holds words of the prompt.
+
+    check: the guardrail's name. findings: what each one that ran had found by then, as answers report it.
+    """
+
+    def __init__(self, check: str, problem: str, *, findings: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(problem)
+        self.check = check
+        self.problem = problem
+        self.findings = tuple(findings)
 
 
 class UnsupportedMediaType(RequestError):
@@ -167,6 +183,10 @@ class SettingsError(SetupError):
 
 class CheckpointError(SetupError):
     """The model folder holds nothing that can be served, or something incomplete."""
+
+
+class GuardrailsIncomplete(SetupError):
+    """The files of a guardrail that is wanted are missing or not whole."""
 
 
 class DoesNotFit(SetupError):

@@ -17,7 +17,8 @@ from cosmos_handler import __version__
 from cosmos_handler.api.app import create_app
 from cosmos_handler.api.intake import BodyLimits
 from cosmos_handler.api.protocol import Protocol
-from cosmos_handler.artifacts.elsewhere import TEXT_ENCODER_CHANNEL, VAE_CHANNEL, Elsewhere
+from cosmos_handler.artifacts.elsewhere import GUARDRAIL_CHANNEL, TEXT_ENCODER_CHANNEL, VAE_CHANNEL, Elsewhere
+from cosmos_handler.artifacts.guardrail import CHECKS, TEXT_CHECKS, CheckName, GuardrailWish
 from cosmos_handler.artifacts.locate import ModelSource
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine, EngineOptions
@@ -78,8 +79,8 @@ def main(argv: list[str] | None = None) -> int:
     configure_logging(settings.log_level, process="serve", secrets=settings.secrets)
     if settings.api_key is None and not settings.is_on_sagemaker:
         log.warning("no COSMOS_API_KEY is set: whoever reaches port %d may use this server", settings.port)
-    if settings.guardrails == "off":
-        log.warning("guardrails are off: prompts and videos are not checked by this server")
+    if left_out := [check for check in CHECKS if check not in wanted_checks(settings)]:
+        log.warning("guardrails switched off: %s", ", ".join(left_out))
     sweep(settings.work_dir)
     claim = Claim(settings.work_dir)
     with listener:
@@ -184,9 +185,11 @@ def engine_options(settings: Settings, *, owner: str) -> EngineOptions:
         vaes=_places(settings.vae_path, VAE_CHANNEL),
         chosen=settings.checkpoint,
     )
+    places = _places(settings.guardrail_dir, GUARDRAIL_CHANNEL)
     return EngineOptions(
         source=source,
         media_limits=_media_limits(settings.media),
+        guardrails=GuardrailWish(checks=wanted_checks(settings), places=places),
         work_dir=settings.work_dir,
         owner=owner,
         elsewhere=elsewhere,
@@ -220,6 +223,16 @@ def _fetch_rules(media: MediaSettings) -> FetchRules:
         proxy=media.proxy,
         ca_bundle=str(media.ca_bundle) if media.ca_bundle else None,
     )
+
+
+def wanted_checks(settings: Settings) -> tuple[CheckName, ...]:
+    """The guardrails that the deployer has not switched off, as a whole or by name."""
+    kinds: dict[str, tuple[CheckName, ...]] = {"off": (), "text": TEXT_CHECKS}
+    switches: dict[CheckName, bool] = {
+        "blocklist": settings.guardrail_blocklist,
+        "text_classifier": settings.guardrail_text_classifier,
+    }
+    return tuple(check for check in kinds[settings.guardrails] if switches[check])
 
 
 def _places(named: Path | None, channel: Path) -> tuple[Path, ...]:

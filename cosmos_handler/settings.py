@@ -40,6 +40,9 @@ class Settings:
     vae_path: Path | None
     checkpoint: str | None
     guardrails: str
+    guardrail_blocklist: bool
+    guardrail_text_classifier: bool
+    guardrail_dir: Path | None
     work_dir: Path
     result_seconds: int
     result_bytes: int
@@ -130,9 +133,25 @@ VARIABLES = (
     Variable(
         "COSMOS_GUARDRAILS",
         "guardrails",
-        one_of("off"),
-        "off",
-        "off: nothing is checked (this version has no guardrails)",
+        one_of("off", "text"),
+        "text",
+        "what is checked of images and videos that are asked for: off, or text, the prompt; files that are missing "
+        "end the start",
+    ),
+    Variable("COSMOS_GUARDRAIL_BLOCKLIST", "guardrail_blocklist", switch, "on", "off: this check alone is left out"),
+    Variable(
+        "COSMOS_GUARDRAIL_TEXT_CLASSIFIER",
+        "guardrail_text_classifier",
+        switch,
+        "on",
+        "off: this check alone is left out",
+    ),
+    Variable(
+        "COSMOS_GUARDRAIL_DIR",
+        "guardrail_dir",
+        path,
+        None,
+        "folder of the guardrails, for models that have no folder guardrails of their own",
     ),
     Variable(
         "COSMOS_WORK_DIR",

@@ -96,7 +96,8 @@ def say(text: str) -> None:
 def tiny_checkpoints() -> Path:
     """Tiny checkpoints of both families; written once."""
     for name in ("predict2.5", "reason2"):
-        if not (TINY / name / "complete").exists():
+        guarded = name != "predict2.5" or (TINY / name / "guardrails").exists()  # those of earlier versions have none
+        if not guarded or not (TINY / name / "complete").exists():
             run = [sys.executable, str(ROOT / "scripts" / "make_tiny.py"), name, "--out", str(TINY / name), "--force"]
             subprocess.run(run, check=True)
             (TINY / name / "complete").touch()

@@ -34,6 +34,9 @@ NATIVE_CHECKPOINTS = {
     "predict2.5": "scripts.tiny.native_predict2_5",
     "transfer2.5": "scripts.tiny.native_transfer2_5",
 }
+# Those that make pictures, and so need guardrails: each gets some of its own, in a folder of that name.
+GENERATORS = ("cosmos3", "predict2.5", "transfer2.5")
+GUARDRAILS, _GUARDRAILS_MODULE = "guardrails", "scripts.tiny.guardrails"
 MARKER = ".make_tiny.json"  # tells a folder written here, and which of its files are ours
 
 _EPILOG = """\
@@ -43,7 +46,9 @@ names:
   transfer2.5  nvidia/Cosmos-Transfer2.5-2B, diffusers form, the control branches in controlnet/edge, blur, depth, seg
   reason1      nvidia/Cosmos-Reason1-7B: Qwen2.5-VL weights, tokenizer, processor
   reason2      nvidia/Cosmos-Reason2-2B: Qwen3-VL weights, tokenizer, processors
-  all          each of them, in a subfolder of DIR with its name
+  guardrails   nvidia/Cosmos-Guardrail1 and a Qwen3Guard-Gen, which block what they should; every generator
+               above has them as well, in its folder guardrails
+  all          each of the models, in a subfolder of DIR with its name
 
 with --native:
   predict2.5   its main branch: base/post-trained/*_ema_bf16.pt and tokenizer.pth, and a text encoder beside them
@@ -90,14 +95,15 @@ def write_checkpoint(
     native: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Write the checkpoint `name` (a key of CHECKPOINTS) into `folder`, all of it or nothing.
+    """Write the checkpoint `name` (a key of CHECKPOINTS, or GUARDRAILS) into `folder`, all of it or nothing.
 
     An earlier output in the folder is removed first; other files stay. native: in NVIDIA's own form (a key of
     NATIVE_CHECKPOINTS). say: takes the progress lines.
     Raises FolderRefused as check_folder does, KeyError for an unknown name.
     """
     check_folder(folder, force=force)
-    maker = importlib.import_module((NATIVE_CHECKPOINTS if native else CHECKPOINTS)[name])
+    makers = {**(NATIVE_CHECKPOINTS if native else CHECKPOINTS), GUARDRAILS: _GUARDRAILS_MODULE}
+    maker = importlib.import_module(makers[name])
     started = last = time.monotonic()
 
     def report(part: str) -> None:
@@ -111,6 +117,9 @@ def write_checkpoint(
     with tempfile.TemporaryDirectory(prefix=".make_tiny-", dir=folder) as staging:
         staged = Path(staging)
         maker.write(staged, seed=seed, report=report)
+        if name in GENERATORS:
+            (staged / GUARDRAILS).mkdir()
+            importlib.import_module(_GUARDRAILS_MODULE).write(staged / GUARDRAILS, seed=seed, report=report)
         _remove_earlier(folder)
         size_bytes, files = _place(staged, folder)
     marker = {"name": name, "seed": seed, "files": files}
@@ -136,7 +145,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make_tiny.py", description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", metavar="NAME", choices=[*CHECKPOINTS, "all"], help="which checkpoint; see below")
+    parser.add_argument("name", metavar="NAME", choices=[*CHECKPOINTS, GUARDRAILS, "all"], help="which one; see below")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder to write, made if absent")
     parser.add_argument("--native", action="store_true", help="write NVIDIA's own form instead, where it has one")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the random weights (default 0)")

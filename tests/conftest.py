@@ -16,6 +16,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from cosmos_handler.artifacts.discover import discover
+from cosmos_handler.artifacts.guardrail import TEXT_CHECKS, GuardrailWish, find_guardrails
+from cosmos_handler.messages.wire import Setup
+
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT.parent / "shared" / "data"
 
@@ -114,6 +118,13 @@ def make_tiny(name: str, folder: Path, *options: str) -> Path:
     command = [sys.executable, str(ROOT / "scripts" / "make_tiny.py"), name, "--out", str(folder), *options]
     subprocess.run(command, check=True, capture_output=True)
     return folder
+
+
+def setup_of(folder: Path) -> Setup:
+    """What a model process is told of a folder, guardrails of words included."""
+    checkpoints = discover(folder)
+    guardrails = find_guardrails(GuardrailWish(checks=TEXT_CHECKS), folder, checkpoints)
+    return Setup(checkpoints=checkpoints, guardrails=guardrails, device="cpu", cpu_threads=CPU_THREADS)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits, Part
+from cosmos_handler.artifacts.guardrail import GuardrailWish
 from cosmos_handler.artifacts.locate import ModelSource
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine, EngineOptions
@@ -78,7 +79,7 @@ REPORT = Report(
     plan={"transformer": "resident"},
     stage_seconds={"denoise": 1.0},
     peak_device_bytes=1,
-    guardrails=(Verdict(check="text", state="off"), Verdict(check="video", state="off")),
+    guardrails=(Verdict(check="blocklist", state="passed", detail="the prompt", seconds=0.01),),
 )
 
 
@@ -89,7 +90,13 @@ class IdleEngine(Engine):
 
     def __init__(self, backlog: Backlog, folder: Path) -> None:
         source = ModelSource(folder=folder, hub_model_id=None, hub_revision=None, token=None, offline=True)
-        options = EngineOptions(source=source, media_limits=MediaLimits(), work_dir=folder, owner="0a1b2c3d")
+        options = EngineOptions(
+            source=source,
+            media_limits=MediaLimits(),
+            guardrails=GuardrailWish(checks=()),
+            work_dir=folder,
+            owner="0a1b2c3d",
+        )
         pool = Pool([], backlog, environment={}, cpu_threads=1)
         super().__init__(options, backlog=backlog, pool=pool, on_failure=lambda: None)
 

@@ -34,12 +34,14 @@ def test_the_front_imports_no_torch_and_takes_under_a_second() -> None:
     assert min(seconds) < 1
 
 
-def test_broad_handlers_stand_in_the_worker_s_loop_only() -> None:
+def test_broad_handlers_stand_in_the_worker_s_loop_and_around_guardrails_only() -> None:
     # The other one that the design allows is the app's last handler, which the framework catches for us.
     broad = [path.name for path in sources() if re.search(r"except (Base)?Exception\b(?! as group)", path.read_text())]
     cleanup = "except BaseException as error:\n            permit.close()"  # undoes and raises again
     assert cleanup in (PACKAGE / "engine" / "engine.py").read_text()
-    assert broad == ["engine.py", "loop.py"]
+    assert broad == ["engine.py", "guarding.py", "loop.py"]
+    # A guardrail that raises must block, and its traceback may repeat the prompt: it goes no further up.
+    assert (PACKAGE / "worker" / "guarding.py").read_text().count("except Exception") == 1
 
 
 def test_every_module_says_what_it_is() -> None:

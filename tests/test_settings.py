@@ -53,8 +53,20 @@ def test_devices() -> None:
     assert read_settings({"COSMOS_DEVICES": "cpu", "SM_NUM_GPUS": "2"}).devices == ("cpu",)
 
 
-def test_guardrails_that_do_not_exist_are_refused() -> None:
-    assert "COSMOS_GUARDRAILS='all' is not off" in faults({"COSMOS_GUARDRAILS": "all"})[0]
+def test_guardrails_are_on_unless_they_are_switched_off_by_name() -> None:
+    def wanted(**environ: str) -> tuple[str, ...]:
+        return engine_options(read_settings(environ)).guardrails.checks
+
+    assert wanted() == ("blocklist", "text_classifier")
+    assert wanted(COSMOS_GUARDRAILS="off") == ()
+    assert wanted(COSMOS_GUARDRAIL_BLOCKLIST="off") == ("text_classifier",)
+    assert wanted(COSMOS_GUARDRAIL_TEXT_CLASSIFIER="0") == ("blocklist",)
+    assert "is not off or text" in faults({"COSMOS_GUARDRAILS": "none"})[0]
+
+
+def test_where_guardrails_are_looked_for() -> None:
+    places = engine_options(read_settings({"COSMOS_GUARDRAIL_DIR": "/g"})).guardrails.places
+    assert places == (Path("/g"), Path("/opt/ml/additional-model-data-sources/guardrails"))
 
 
 def test_the_model_process_gets_no_credentials() -> None:

@@ -38,6 +38,7 @@ TABLE: Mapping[type[errors.CosmosError], Row] = {
     errors.NotDone: Row(409, "not_done"),
     errors.Unauthorized: Row(401, "unauthorized"),
     errors.TooSlow: Row(408, "too_slow"),
+    errors.Blocked: Row(400, "guardrail"),
     errors.UnsupportedMediaType: Row(415, "unsupported_media_type"),
     errors.NotAcceptable: Row(406, "not_acceptable"),
     errors.NotLocated: Row(503, "loading"),
@@ -52,6 +53,7 @@ TABLE: Mapping[type[errors.CosmosError], Row] = {
     # These end the server at its start. Should one ever reach a request, its text is for the deployer's eyes only.
     errors.SettingsError: Row(500, "setup", tell=False),
     errors.CheckpointError: Row(500, "setup", tell=False),
+    errors.GuardrailsIncomplete: Row(500, "setup", tell=False),
     errors.DoesNotFit: Row(500, "setup", tell=False),
     errors.WorkerFailed: Row(500, "setup", tell=False),
 }
@@ -70,6 +72,8 @@ def body_of(error: errors.CosmosError, *, job_id: str | None = None) -> dict[str
             body[name] = _clipped(value, most)
     if job_id is not None:
         body["job_id"] = job_id
+    if isinstance(error, errors.Blocked):
+        body |= {"check": error.check, "guardrails": list(error.findings)}
     return {"error": body}
 
 

@@ -25,7 +25,7 @@ def facts(job: Job, done: Done) -> dict[str, Any]:
         "stage_seconds": {stage: round(seconds, 4) for stage, seconds in report.stage_seconds.items()},
         "device": report.device,
         "peak_device_bytes": report.peak_device_bytes,
-        "guardrails": {verdict.check: verdict.state for verdict in report.guardrails},
+        "guardrails": [verdict.told() for verdict in report.guardrails],
     }
     if report.guidance_usual is not None:
         carried["guidance_usual"] = report.guidance_usual

@@ -6,6 +6,7 @@ from pathlib import Path
 # SageMaker mounts the additional model data sources of a model here, one folder a channel.
 CHANNELS = Path("/opt/ml/additional-model-data-sources")
 TEXT_ENCODER_CHANNEL, VAE_CHANNEL = CHANNELS / "text_encoder", CHANNELS / "vae"
+GUARDRAIL_CHANNEL = CHANNELS / "guardrails"
 
 
 @dataclass(frozen=True)

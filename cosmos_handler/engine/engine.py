@@ -12,6 +12,7 @@ from tempfile import mkdtemp
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.discover import discover
 from cosmos_handler.artifacts.elsewhere import Elsewhere
+from cosmos_handler.artifacts.guardrail import GuardrailWish, find_guardrails
 from cosmos_handler.artifacts.locate import ModelSource, locate
 from cosmos_handler.engine.backlog import Backlog, Permit
 from cosmos_handler.engine.generation import Encoding
@@ -40,6 +41,7 @@ class EngineOptions:
 
     source: ModelSource
     media_limits: MediaLimits
+    guardrails: GuardrailWish
     work_dir: Path
     owner: str
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
@@ -187,7 +189,12 @@ class Engine:
         for checkpoint in self._checkpoints:
             gib = sum(part.size_bytes for part in checkpoint.parts) / 2**30
             log.info("found %s (%s, %.2f GiB) in %s", checkpoint.name, checkpoint.family, gib, checkpoint.path)
-        await self._pool.run(self._checkpoints)
+        guardrails = await asyncio.to_thread(
+            find_guardrails, self._options.guardrails, located.folder, self._checkpoints
+        )
+        if guardrails.checks:
+            log.info("guardrails: %s, from %s", ", ".join(guardrails.checks), guardrails.path)
+        await self._pool.run(self._checkpoints, guardrails)
 
     def _life_ended(self, life: asyncio.Task[None]) -> None:
         error = None if life.cancelled() else life.exception()

@@ -6,10 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.artifacts.guardrail import Guardrails
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.child import WORKER, Child
 from cosmos_handler.engine.job import Job
-from cosmos_handler.errors import CosmosError, InvalidField, JobFailed, OutOfMemory, Stopping, WorkerDied, WorkerFailed
+from cosmos_handler.errors import (
+    Blocked,
+    CosmosError,
+    InvalidField,
+    JobFailed,
+    OutOfMemory,
+    Stopping,
+    WorkerDied,
+    WorkerFailed,
+)
 from cosmos_handler.messages.wire import (
     Cancel,
     Cancelled,
@@ -77,11 +87,11 @@ class Pool:
         """Whether a job sent now would run."""
         return any(group.ready for group in self.groups)
 
-    async def run(self, checkpoints: tuple[Checkpoint, ...]) -> None:
+    async def run(self, checkpoints: tuple[Checkpoint, ...], guardrails: Guardrails) -> None:
         """Keep a process up for every group, until cancelled. Raises SetupError when that is hopeless."""
         async with asyncio.TaskGroup() as tasks:
             for group in self.groups:
-                tasks.create_task(self._tend(group, checkpoints))
+                tasks.create_task(self._tend(group, checkpoints, guardrails))
 
     async def cancel(self, job: Job) -> None:
         """Stop a job: at once when it waits, at its next step when it runs. Harmless when it has ended."""
@@ -102,13 +112,18 @@ class Pool:
                 group.job.fail(Stopping("the server is shutting down", retry_after_seconds=30))
         await asyncio.gather(*(_end(group.child) for group in self.groups if group.child is not None))
 
-    async def _tend(self, group: Group, checkpoints: tuple[Checkpoint, ...]) -> None:
+    async def _tend(self, group: Group, checkpoints: tuple[Checkpoint, ...], guardrails: Guardrails) -> None:
         failures = 0
         while not self._closing:
             child = group.child = Child(self._command, group.environment(self._environment))
             log.info("model process %d started for %s", child.pid, ",".join(group.devices))
             try:
-                setup = Setup(checkpoints=checkpoints, device=group.device, cpu_threads=self._cpu_threads)
+                setup = Setup(
+                    checkpoints=checkpoints,
+                    guardrails=guardrails,
+                    device=group.device,
+                    cpu_threads=self._cpu_threads,
+                )
                 await child.send(setup)
                 if await self._became_ready(child, group):
                     failures = 0
@@ -206,6 +221,10 @@ def _apply(message: FromWorker, group: Group) -> None:
 def _error(failed: Failed) -> CosmosError:
     if failed.reason == "request":
         return InvalidField(failed.field or "body", failed.problem, allowed=failed.allowed)
+    if failed.reason == "guardrail":
+        return Blocked(
+            failed.check or "guardrail", failed.problem, findings=[verdict.told() for verdict in failed.findings]
+        )
     if failed.reason == "memory":
         return OutOfMemory(failed.problem)
     return JobFailed(failed.problem)

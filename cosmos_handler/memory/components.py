@@ -9,6 +9,7 @@ import torch
 from transformers.utils.logging import disable_progress_bar
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint, Part
+from cosmos_handler.artifacts.guardrail import Guardrails
 from cosmos_handler.errors import CheckpointError
 from cosmos_handler.memory.native import load_native
 
@@ -23,7 +24,7 @@ class PartClass:
     name: str
 
 
-def load_part(checkpoint: Checkpoint, part: Part, part_class: PartClass) -> torch.nn.Module:
+def load_part(checkpoint: Checkpoint | Guardrails, part: Part, part_class: PartClass) -> torch.nn.Module:
     """The part on the CPU, in evaluation mode. Raises CheckpointError where the files do not make the model.
 
     The libraries' loaders give float32 unless told, so the stored dtype is always passed.

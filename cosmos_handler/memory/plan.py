@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.artifacts.guardrail import NO_GUARDRAILS, Guardrails
 from cosmos_handler.errors import DoesNotFit
 
 Placement = Literal["resident"]
@@ -36,9 +37,9 @@ class Plan:
 
     def table(self) -> str:
         """The plan for a person to read."""
-        lines = [f"  {'model':<24} {'part':<16} {'GiB':>8}  placement"]
+        lines = [f"  {'model':<24} {'part':<33} {'GiB':>8}  placement"]
         lines += [
-            f"  {row.model:<24} {row.part:<16} {row.size_bytes / 2**30:>8.2f}  {row.placement}" for row in self.rows
+            f"  {row.model:<24} {row.part:<33} {row.size_bytes / 2**30:>8.2f}  {row.placement}" for row in self.rows
         ]
         total = sum(row.size_bytes for row in self.rows)
         return "\n".join(
@@ -46,12 +47,14 @@ class Plan:
         )
 
 
-def make_plan(checkpoints: Sequence[Checkpoint], *, budget_bytes: int) -> Plan:
-    """Everything on the device. Raises DoesNotFit with the table where that cannot be."""
+def make_plan(checkpoints: Sequence[Checkpoint], guardrails: Guardrails = NO_GUARDRAILS, *, budget_bytes: int) -> Plan:
+    """Everything on the device; the guardrails once, however many models they guard.
+
+    Raises DoesNotFit with the table where that cannot be.
+    """
+    owners: tuple[Checkpoint | Guardrails, ...] = (*checkpoints, guardrails)
     rows = tuple(
-        Row(checkpoint.name, part.name, part.size_bytes, "resident")
-        for checkpoint in checkpoints
-        for part in checkpoint.parts
+        Row(owner.name, part.name, part.size_bytes, "resident") for owner in owners for part in owner.parts
     ) + tuple(
         Row(checkpoint.name, f"lora {lora.name}", lora.size_bytes, "resident")
         for checkpoint in checkpoints

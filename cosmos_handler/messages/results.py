@@ -1,6 +1,6 @@
 """What came of a task."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -8,16 +8,28 @@ from cosmos_handler.messages.tasks import Value
 
 
 class Verdict(Value):
-    """What one guardrail said of one job. state: off, passed, blocked or error."""
+    """What one guardrail said of one job. detail: labels and counts, never words of the prompt.
+
+    state: off where the deployer has switched it off; changed where it altered frames that then went out.
+    """
 
     check: str
-    state: Literal["off", "passed", "blocked", "error"]
+    state: Literal["off", "passed", "blocked", "changed", "error"]
+    detail: str = ""
+    seconds: float = 0.0
+
+    def told(self) -> dict[str, Any]:
+        """As answers report it."""
+        if self.state == "off":
+            return {"check": self.check, "state": self.state}
+        return {**self.model_dump(), "seconds": round(self.seconds, 4)}
 
 
 class Report(Value):
     """What every answer carries, besides its job id.
 
     upsampled_prompt: what a reasoner made of the prompt, where that was asked for.
+    guardrails: in the order in which they ran, then those that are switched off; none for an answer in words.
     guidance_usual: the guidance of a generated answer as unconditional + g (conditional - unconditional).
     """
 

@@ -5,17 +5,22 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
-from cosmos_handler.messages.results import Output, Report
+from cosmos_handler.artifacts.guardrail import Guardrails
+from cosmos_handler.messages.results import Output, Report, Verdict
 from cosmos_handler.messages.tasks import Task, Value
 
 # ── to the model process ──
 
 
 class Setup(Value):
-    """First of all: load these. device is "cpu" or "cuda"; cpu_threads None leaves torch's own choice."""
+    """First of all: load these, and let every picture pass the guardrails.
+
+    device is "cpu" or "cuda"; cpu_threads None leaves torch's own choice.
+    """
 
     type: Literal["setup"] = "setup"
     checkpoints: tuple[Checkpoint, ...]
+    guardrails: Guardrails
     device: str
     cpu_threads: int | None
 
@@ -100,14 +105,19 @@ class Done(Value):
 
 
 class Failed(Value):
-    """The job failed. field, and where it can be said allowed, are set where the client can mend it."""
+    """The job failed. field, and where it can be said allowed, are set where the client can mend it.
+
+    check, findings: where a guardrail stopped it, which one, and what each one that ran had found.
+    """
 
     type: Literal["failed"] = "failed"
     job_id: str
-    reason: Literal["request", "memory", "internal"]
+    reason: Literal["request", "guardrail", "memory", "internal"]
     problem: str
     field: str | None = None
     allowed: str | None = None
+    check: str | None = None
+    findings: tuple[Verdict, ...] = ()
 
 
 class Cancelled(Value):

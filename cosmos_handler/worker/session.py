@@ -1,4 +1,7 @@
-"""The loaded models, and one run, always in this order: guard prompt → family → guard frames → encode → report."""
+"""The loaded models, and one run, always in this order: guard prompt → family → guard frames → encode → report.
+
+A prompt that a reasoner writes is guarded as well as the one that it was written from.
+"""
 
 import json
 import logging
@@ -11,10 +14,9 @@ from pydantic import BaseModel
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.defaults import usual_guidance
-from cosmos_handler.errors import RequestError
+from cosmos_handler.errors import Blocked, RequestError
 from cosmos_handler.families.base import Context, Family, Frames, Stopped, Words
 from cosmos_handler.families.registry import family_class
-from cosmos_handler.guardrails.checks import verdicts_without_checks
 from cosmos_handler.media.npz import write_npz
 from cosmos_handler.media.picture import write_png
 from cosmos_handler.media.video import write_mp4
@@ -25,6 +27,7 @@ from cosmos_handler.memory.probe import Peak, device_budget_bytes
 from cosmos_handler.messages.results import ImageOutput, Output, Report, TextOutput, VideoOutput
 from cosmos_handler.messages.tasks import Generation
 from cosmos_handler.messages.wire import Cancelled, Done, Failed, Loading, Progress, Ready, Run, Setup, Token
+from cosmos_handler.worker.guarding import Guards, Inspected
 from cosmos_handler.worker.upsampling import upsampled_prompt
 
 log = logging.getLogger(__name__)
@@ -49,11 +52,14 @@ class Session:
             torch.set_num_threads(setup.cpu_threads)
         self._peak = Peak(setup.device)
         self._checkpoints = {checkpoint.name: checkpoint for checkpoint in setup.checkpoints}
-        self._plan = make_plan(setup.checkpoints, budget_bytes=device_budget_bytes(setup.device))
+        self._plan = make_plan(setup.checkpoints, setup.guardrails, budget_bytes=device_budget_bytes(setup.device))
         self._parts: dict[str, PlacedParts] = {}
         self._families: dict[str, Family] = {}
         for checkpoint in setup.checkpoints:
             self._load(checkpoint)
+        self._guards = Guards(
+            setup.guardrails, self._plan.of(setup.guardrails.name), device=setup.device, on_loaded=send
+        )
         send(Ready(device=self._device_name(), plan=self._plan.table()))
 
     def run(self, message: Run, *, is_cancelled: Callable[[], bool]) -> None:
@@ -69,15 +75,26 @@ class Session:
             on_words=lambda text, reasoning: self._send(Token(job_id=job_id, text=text, reasoning=reasoning)),
         )
         self._peak.reset()
+        inspected = self._guards.begin(context)
         try:
-            message = self._with_longer_prompt(message, context)
+            message = self._guarded_prompt(message, context, inspected)
             made = self._families[message.model].run(message.task, context)
             context.raise_if_cancelled()
-            output = self._words(made) if isinstance(made, Words) else self._file(message, made, context)
-            self._send(Done(job_id=job_id, output=output, report=self._report(message, context)))
+            output = self._words(made) if isinstance(made, Words) else self._file(message, made, context, inspected)
+            self._send(Done(job_id=job_id, output=output, report=self._report(message, context, inspected)))
         except Stopped:
             parts.release_cache()
             self._send(Cancelled(job_id=job_id, stage=context.stage_name, step=context.step_number))
+        except Blocked as error:
+            self._send(
+                Failed(
+                    job_id=job_id,
+                    reason="guardrail",
+                    problem=error.problem,
+                    check=error.check,
+                    findings=inspected.verdicts(),
+                )
+            )
         except RequestError as error:
             self._send(_refusal(job_id, error))
         except torch.OutOfMemoryError:
@@ -98,12 +115,17 @@ class Session:
         self._parts[checkpoint.name] = placed
         self._families[checkpoint.name] = family(checkpoint, placed)
 
-    def _with_longer_prompt(self, message: Run, context: Context) -> Run:
+    def _guarded_prompt(self, message: Run, context: Context, inspected: Inspected) -> Run:
+        """With the prompt to generate from, after the guardrails have seen it; an answer in words has none to see."""
         task = message.task
-        if not isinstance(task, Generation) or task.upsampling is None:
+        if not isinstance(task, Generation):
+            return message
+        inspected.prompt(task.prompt, "the prompt")
+        if task.upsampling is None:
             return message
         plan = task.upsampling
         prompt = upsampled_prompt(plan, self._families[plan.model], self._parts[plan.model], context)
+        inspected.prompt(prompt, "the upsampled prompt")
         return message.model_copy(update={"task": task.model_copy(update={"prompt": prompt})})
 
     def _device_name(self) -> str:
@@ -119,11 +141,12 @@ class Session:
             found=words.found,
         )
 
-    def _file(self, message: Run, made: Frames, context: Context) -> Output:
+    def _file(self, message: Run, made: Frames, context: Context, inspected: Inspected) -> Output:
         if not isinstance(message.task, Generation):
             raise TypeError("frames came of a task that makes none: this is a bug")
-        frames = made.frames[: made.num_output_frames]
-        comment = json.dumps({"job_id": message.job_id, **self._report(message, context).model_dump(mode="json")})
+        frames = inspected.frames(made.frames[: made.num_output_frames])
+        report = self._report(message, context, inspected)
+        comment = json.dumps({"job_id": message.job_id, **report.model_dump(mode="json")})
         name, media_type = _FILES[message.task.encoding]
         path = Path(message.folder) / name
         if message.task.encoding == "npz":
@@ -147,17 +170,18 @@ class Session:
             fps=made.fps,
         )
 
-    def _report(self, message: Run, context: Context) -> Report:
+    def _report(self, message: Run, context: Context, inspected: Inspected) -> Report:
         checkpoint, task = self._checkpoints[message.model], message.task
+        guarded = isinstance(task, Generation)
         return Report(
             model=checkpoint.name,
             revision=checkpoint.revision,
             seed=message.task.seed,
             device=self._device_name(),
-            plan=self._parts[message.model].placements,
+            plan=self._parts[message.model].placements | (self._guards.placements if guarded else {}),
             stage_seconds=dict(context.stage_seconds),
             peak_device_bytes=self._peak.read_bytes(),
-            guardrails=verdicts_without_checks(),
+            guardrails=inspected.verdicts() if guarded else (),
             guidance_usual=_usual_guidance(checkpoint, message),
             upsampled_prompt=task.prompt if isinstance(task, Generation) and task.upsampling else None,
         )

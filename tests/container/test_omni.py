@@ -166,7 +166,8 @@ def test_a_count_that_the_vae_cannot_make_is_trimmed(server: Server, pipeline: A
     result = json.loads(response.headers["x-cosmos-result"])
     assert (result["num_output_frames"], result["num_frames_generated"]) == (7, 9)
     assert (result["model"], result["seed"], result["guidance_usual"]) == ("cosmos3", 7, 6.0)
-    assert result["plan"] == {"transformer": "resident", "tokenizer": "resident", "vision_encoder": "resident"}
+    parts = ("transformer", "tokenizer", "vision_encoder", "guardrail_text_classifier")
+    assert result["plan"] == dict.fromkeys(parts, "resident")
 
 
 def test_guidance_one_is_off_and_below_is_not(server: Server, pipeline: Any) -> None:

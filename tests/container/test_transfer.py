@@ -141,10 +141,13 @@ def test_what_the_answer_carries(server: Server, video: bytes) -> None:
     assert (answer["num_output_frames"], answer["height"], answer["width"], answer["fps"]) == (16, 64, 96, 8.0)
     assert answer["guidance_usual"] == 4.0
     assert answer["plan"] == dict.fromkeys(
-        ("text_encoder", "transformer", "tokenizer", "control_edge", "control_vis", "control_depth", "control_seg"),
+        (
+            *("text_encoder", "transformer", "tokenizer", "guardrail_text_classifier"),
+            *("control_edge", "control_vis", "control_depth", "control_seg"),
+        ),
         "resident",
     )
-    assert set(answer["stage_seconds"]) == {"encode_text", "control", "denoise", "encode_video"}
+    assert set(answer["stage_seconds"]) == {"guard_prompt", "encode_text", "control", "denoise", "encode_video"}
 
 
 def test_progress_counts_the_steps_of_all_chunks(server: Server, video: bytes) -> None:

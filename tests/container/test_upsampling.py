@@ -70,7 +70,10 @@ def test_the_longer_prompt_is_used_and_given_back(pair: Server, direct: Any, pip
     expected = direct()
     assert len(expected) > len(PROMPT)
     assert answer["upsampled_prompt"] == expected
-    assert set(answer["stage_seconds"]) == {"upsample_prompt", "encode_text", "denoise", "decode", "encode_video"}
+    stages = {"guard_prompt", "upsample_prompt", "encode_text", "denoise", "decode", "encode_video"}
+    assert set(answer["stage_seconds"]) == stages
+    asked = [verdict["detail"] for verdict in answer["guardrails"] if verdict["check"] == "text_classifier"]
+    assert asked == ["the prompt: Safe", "the upsampled prompt: Safe"]
     raw = pair.invoke({**ASKED, "inference_type": "text2world"}, accept="application/x-npz")
     assert len(raw.headers["x-cosmos-result"]) <= 2048
     np.testing.assert_array_equal(frames_of_npz(raw.content), call_predict(pipeline, prompt=expected))

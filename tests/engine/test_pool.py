@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.artifacts.guardrail import NO_GUARDRAILS
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.job import Job, State
 from cosmos_handler.engine.pool import Group, Pool
@@ -34,7 +35,7 @@ def make_pool(backlog: Backlog, groups: int = 1) -> Pool:
 async def running(groups: int = 1) -> AsyncIterator[tuple[Pool, Backlog]]:
     backlog = Backlog(100)
     pool = make_pool(backlog, groups)
-    life = asyncio.create_task(pool.run((REASON,)))
+    life = asyncio.create_task(pool.run((REASON,), NO_GUARDRAILS))
     try:
         await until(lambda: all(group.ready for group in pool.groups))
         yield pool, backlog
@@ -220,7 +221,7 @@ async def test_shutting_down_does_not_wait_for_a_process_that_never_reads() -> N
 async def failure_of(checkpoint: Checkpoint) -> str:
     pool = make_pool(Backlog(1))
     with pytest.raises(ExceptionGroup) as caught:
-        await pool.run((checkpoint,))
+        await pool.run((checkpoint,), NO_GUARDRAILS)
     (error,) = caught.value.exceptions
     assert isinstance(error, WorkerFailed)
     return str(error)

@@ -13,11 +13,11 @@ from cosmos_handler.artifacts.discover import discover
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.tasks import build_task
 from cosmos_handler.media.limits import MediaLimits
-from cosmos_handler.messages.wire import Cancelled, Progress, Run, Setup
+from cosmos_handler.messages.wire import Cancelled, Progress, Run
 from cosmos_handler.schemas.invocation import parse
 from cosmos_handler.schemas.served import Served
 from scripts import make_tiny
-from tests.conftest import CPU_THREADS
+from tests.conftest import setup_of
 
 pytestmark = pytest.mark.model
 
@@ -44,7 +44,7 @@ def said() -> list[Any]:
 def session(folder: Path, said: list[Any]) -> Any:
     from cosmos_handler.worker.session import Session
 
-    return Session(Setup(checkpoints=discover(folder), device="cpu", cpu_threads=CPU_THREADS), send=said.append)
+    return Session(setup_of(folder), send=said.append)
 
 
 @pytest.mark.parametrize("step", [1, 3])

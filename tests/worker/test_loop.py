@@ -6,6 +6,7 @@ import sys
 from multiprocessing import Pipe
 from pathlib import Path
 
+from cosmos_handler.artifacts.guardrail import NO_GUARDRAILS
 from cosmos_handler.engine.child import WORKER
 from cosmos_handler.messages.wire import Failed, Ready, Setup, decode_from_worker, encode
 from tests.fakes import REASON, job
@@ -51,7 +52,7 @@ def test_a_process_whose_device_is_broken_ends_after_the_job() -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, pass_fds=(theirs.fileno(),), env=environment) as process:
         theirs.close()
-        ours.send_bytes(encode(Setup(checkpoints=(REASON,), device="cuda", cpu_threads=1)))
+        ours.send_bytes(encode(Setup(checkpoints=(REASON,), guardrails=NO_GUARDRAILS, device="cuda", cpu_threads=1)))
         assert isinstance(decode_from_worker(ours.recv_bytes()), Ready)
         ours.send_bytes(encode(job().message()))
         failed = decode_from_worker(ours.recv_bytes())

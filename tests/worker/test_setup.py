@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from cosmos_handler.artifacts.discover import discover
 from cosmos_handler.engine.child import WORKER, Child
-from cosmos_handler.messages.wire import Fatal, Loading, Ready, Setup
+from cosmos_handler.messages.wire import Fatal, Loading, Ready
+from tests.conftest import setup_of
 
 pytestmark = pytest.mark.model
 
@@ -20,7 +20,7 @@ async def said_at_setup(folder: Path) -> list[object]:
     """All messages of a model process that is told to load a folder."""
     child = Child(WORKER, {"PATH": os.environ["PATH"], "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""})
     try:
-        await child.send(Setup(checkpoints=discover(folder), device="cpu", cpu_threads=1))
+        await child.send(setup_of(folder))
         messages: list[object] = []
         async with asyncio.timeout(120):
             while not isinstance(message := await child.inbox.get(), Ready | Fatal | None):
@@ -52,6 +52,7 @@ def test_parts_are_reported_as_they_are_loaded(tiny_models: Path) -> None:
         ("predict2.5", "text_encoder"),
         ("predict2.5", "transformer"),
         ("predict2.5", "tokenizer"),
+        ("guardrails", "guardrail_text_classifier"),
         ("reason2", "model"),
     }
 

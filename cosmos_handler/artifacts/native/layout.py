@@ -29,7 +29,7 @@ _ENDINGS = ("ema_bf16.pt", "ema_fp32.pt", ".pt")
 _DEEPEST = 3
 _LAYOUT = ("base/*", "general/*", "distilled/general/*", "auto/*", "robot/*")  # folders of NVIDIA's repositories of 2.5
 _SUFFIXES = (".pt", ".pth", ".jit")
-_NOT_CHECKPOINTS = ("text_encoder", "tokenizer", "vae", "scheduler", "transformer")
+_NOT_CHECKPOINTS = ("text_encoder", "tokenizer", "vae", "scheduler", "transformer", "guardrails")
 
 
 @dataclass(frozen=True)
