@@ -55,7 +55,7 @@ def test_devices() -> None:
 
 def test_guardrails_are_on_unless_they_are_switched_off_by_name() -> None:
     def wanted(**environ: str) -> tuple[str, ...]:
-        return engine_options(read_settings(environ)).guardrails.checks
+        return engine_options(read_settings(environ), owner="").guardrails.checks
 
     assert wanted() == ("blocklist", "text_classifier")
     assert wanted(COSMOS_GUARDRAILS="off") == ()
@@ -65,7 +65,7 @@ def test_guardrails_are_on_unless_they_are_switched_off_by_name() -> None:
 
 
 def test_where_guardrails_are_looked_for() -> None:
-    places = engine_options(read_settings({"COSMOS_GUARDRAIL_DIR": "/g"})).guardrails.places
+    places = engine_options(read_settings({"COSMOS_GUARDRAIL_DIR": "/g"}), owner="").guardrails.places
     assert places == (Path("/g"), Path("/opt/ml/additional-model-data-sources/guardrails"))
 
 
