@@ -51,7 +51,7 @@ def test_a_harmful_prompt_is_refused_and_not_repeated(server: Server, words: str
 
 def test_a_prompt_through_openais_routes_is_judged_as_well(server: Server) -> None:
     created = server.client.post("/v1/videos", json={"prompt": f"{SCENE} beside a bomb", "size": "96x64", "seconds": 1})
-    assert created.status_code == 200, created.text
+    assert created.status_code == 202, created.text
     job = created.json()
     while job["status"] in ("queued", "in_progress"):
         job = server.client.get(f"/v1/videos/{job['id']}").json()
