@@ -56,12 +56,15 @@ def small(body: Any) -> Any:
     return body
 
 
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-@pytest.mark.parametrize("label", OPERATIONS)
+@pytest.mark.parametrize(
+    ("label", "mode"),
+    [
+        *((label, GenerationMode.POSITIVE) for label in OPERATIONS),
+        *((label, GenerationMode.NEGATIVE) for label, each in OPERATIONS.items() if each.body or each.query),
+    ],
+)
 def test_every_answer_is_one_that_the_document_lists(server: Server, label: str, mode: GenerationMode) -> None:
     operation = OPERATIONS[label]
-    if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query):
-        pytest.skip("nothing in it can be wrong")
 
     @given(operation.as_strategy(generation_mode=mode))
     @settings(
