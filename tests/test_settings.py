@@ -139,3 +139,32 @@ def test_the_fetching_process_gets_the_role_s_credentials_and_no_others() -> Non
     }
     expected = {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1", "AWS_SESSION_TOKEN": "t", "HOME": "/root"}
     assert read_settings(environ).fetch_environment == expected
+
+
+def test_secrets_are_known_and_in_no_fault() -> None:
+    environ = {"COSMOS_API_KEY": "0123456789abcdef", "HF_TOKEN": "hf_x", "AWS_SESSION_TOKEN": "s", "MY_PASSWORD": "p"}
+    settings = read_settings({**environ, "PATH": "/bin"})
+    assert set(settings.secrets) == set(environ.values())
+    assert settings.api_key == "0123456789abcdef"
+    for wrong in ("short", "with a space in the middle", "ünïcödé-ünïcödé-ünïcödé"):
+        (fault,) = faults({"COSMOS_API_KEY": wrong})
+        assert wrong not in fault
+        assert "16 to 512" in fault
+
+
+def test_bodies_that_could_never_come_in() -> None:
+    environ = {"COSMOS_MAX_BODY_BYTES": "4096", "COSMOS_MAX_BODIES_BYTES": "4095"}
+    assert "could never come in" in faults(environ)[0]
+
+
+@pytest.mark.parametrize(
+    ("environ", "is_there"),
+    [
+        ({}, False),
+        ({"SAGEMAKER_BIND_TO_PORT": "8080"}, False),
+        ({"SAGEMAKER_SAFE_PORT_RANGE": "23000-23999"}, True),
+        ({"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/x"}, True),
+    ],
+)
+def test_where_sagemaker_started_it(environ: dict[str, str], is_there: bool) -> None:
+    assert read_settings(environ).is_on_sagemaker is is_there
