@@ -38,6 +38,19 @@ class Inspection:
         """Whether there is such a file (a dangling link is none)."""
         return (self.folder / file).is_file()
 
+    def keeps(self, file: str, *, folder: str) -> bool:
+        """Whether a file that another file names lies in a folder of the checkpoint, links followed.
+
+        The hub's cache is made of links from snapshots/<commit> into the folder blobs beside it, which is inside.
+        """
+        base = (self.folder / folder).resolve()
+        blobs = [parent.parent / "blobs" for parent in base.parents if parent.name == "snapshots"]
+        try:
+            place = (self.folder / file).resolve()
+        except RuntimeError:  # links in a circle
+            return False
+        return any(place.is_relative_to(home) for home in (base, *blobs))
+
     def require(self, file: str) -> bool:
         """Whether there is such a file; its absence is a fault."""
         if self.has(file):

@@ -78,6 +78,9 @@ def _shard_headers(look: Inspection, index: str, *, folder: str) -> dict[str, He
             look.fault(f"{index} names {shard!r}, which is not a safetensors file inside its folder")
             continue
         file = joined(folder, shard)
+        if not look.keeps(file, folder=folder):
+            look.fault(f"{index} names {shard!r}, which is a link that leads out of its folder")
+            continue
         if not look.has(file):
             look.fault(f"{file} is missing, though {index} lists it")
             continue
@@ -110,7 +113,7 @@ def _promised_tensors(look: Inspection, index: str) -> dict[str, set[str]]:
 
 
 def _stays_inside(shard: str) -> bool:
-    # By the words of the path, not by where it leads: the hub's cache is made of links to files outside the snapshot.
+    # By the words of the path; where its links lead is another question.
     path = PurePosixPath(shard)
     return path.suffix == ".safetensors" and not path.is_absolute() and ".." not in path.parts
 

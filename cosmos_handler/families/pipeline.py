@@ -36,7 +36,9 @@ def pipeline_over(kind: type[DiffusionPipeline], checkpoint: Checkpoint, parts: 
     """A pipeline around loaded parts. more: the components that its kind has beside PARTS."""
     pipeline = kind(
         text_encoder=parts["text_encoder"],
-        tokenizer=AutoTokenizer.from_pretrained(checkpoint.folder_of("tokenizer"), local_files_only=True),
+        tokenizer=AutoTokenizer.from_pretrained(
+            checkpoint.folder_of("tokenizer"), local_files_only=True, trust_remote_code=False
+        ),
         transformer=parts["transformer"],
         vae=parts["tokenizer"],
         scheduler=UniPCMultistepScheduler.from_pretrained(checkpoint.folder_of("scheduler"), local_files_only=True),

@@ -28,7 +28,7 @@ class TextClassifier:
         (part,) = (part for part in guardrails.parts if part.name == TEXT_CLASSIFIER_PART)
         folder = Path(guardrails.path, part.folder)
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise GuardrailsIncomplete(f"the tokenizer in {folder} does not load: {error}") from error
         self._form = FORMS[kind_of(folder)](self._tokenizer)

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits, Part
 from cosmos_handler.artifacts.detect import detect
 from cosmos_handler.artifacts.discover import discover
+from cosmos_handler.artifacts.safetensors_header import read_header
 from cosmos_handler.errors import CheckpointError
 from tests.artifacts.miniature import (
     PIPELINE,
@@ -353,6 +354,33 @@ def test_the_revision_tells_files_apart(tmp_path: Path) -> None:
         changed = shutil.copytree(tmp_path / "a", tmp_path / str(number))
         (changed / file).write_bytes(content)
         assert revision(changed) != first, file
+
+
+def test_a_shard_that_an_index_names_must_lie_in_its_folder_links_followed(tmp_path: Path) -> None:
+    folder = write_reasoner(tmp_path / "model")
+    (folder / "model.safetensors").rename(tmp_path / "outside.safetensors")
+    write_json(folder / "model.safetensors.index.json", {"weight_map": {"w": "part.safetensors"}})
+    (folder / "part.safetensors").symlink_to(tmp_path / "outside.safetensors")
+    assert "'part.safetensors', which is a link that leads out of its folder" in faults_of(folder)
+    write_json(folder / "model.safetensors.index.json", {"weight_map": {"w": "way/outside.safetensors"}})
+    (folder / "way").symlink_to(tmp_path)
+    assert "'way/outside.safetensors', which is a link that leads out" in faults_of(folder)
+    (folder / "part.safetensors").unlink()
+    (folder / "part.safetensors").symlink_to("part.safetensors")
+    write_json(folder / "model.safetensors.index.json", {"weight_map": {"w": "part.safetensors"}})
+    assert "part.safetensors" in faults_of(folder)
+
+
+def test_shards_in_the_hub_s_cache_are_links_to_its_blobs(tmp_path: Path) -> None:
+    folder = write_reasoner(tmp_path / "models--a--b/snapshots/0123")
+    blobs = tmp_path / "models--a--b/blobs"
+    blobs.mkdir()
+    header = read_header(folder / "model.safetensors")
+    (folder / "model.safetensors").rename(blobs / "abcd")
+    (folder / "part.safetensors").symlink_to("../../blobs/abcd")
+    weight_map = dict.fromkeys(header.tensors, "part.safetensors")
+    write_json(folder / "model.safetensors.index.json", {"weight_map": weight_map})
+    assert detect(folder, name="m").parts[0].files == ("part.safetensors",)
 
 
 def test_links_to_files_are_followed_and_dangling_ones_are_missing(tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ class Generator:
         self._use_system_prompt = bool(index.get("default_use_system_prompt", False))
         self._pipeline = Cosmos3OmniPipeline(
             transformer=transformer,
-            text_tokenizer=AutoTokenizer.from_pretrained(folder / "text_tokenizer", local_files_only=True),
+            text_tokenizer=AutoTokenizer.from_pretrained(
+                folder / "text_tokenizer", local_files_only=True, trust_remote_code=False
+            ),
             vae=vae,
             scheduler=scheduler,
             # Without it the pipeline would fetch a checker from the hub; the checks are run around the family.

@@ -42,7 +42,7 @@ class Cosmos3(Family):
             index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
             self._generator = Generator(folder, parts["transformer"], parts["tokenizer"], index)
         if "reasoner" in checkpoint.tasks:
-            self._processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+            self._processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             if "model" in names:
                 self._reasoner = parts["model"]
             else:

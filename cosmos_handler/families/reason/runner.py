@@ -21,7 +21,7 @@ class Reason2(Family):
     }
 
     def __init__(self, checkpoint: Checkpoint, parts: PlacedParts) -> None:
-        self._processor = AutoProcessor.from_pretrained(checkpoint.path, local_files_only=True)
+        self._processor = AutoProcessor.from_pretrained(checkpoint.path, local_files_only=True, trust_remote_code=False)
         self._model = parts["model"]
         self._context_tokens = checkpoint.context_tokens
 
