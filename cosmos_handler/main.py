@@ -18,7 +18,7 @@ from cosmos_handler.api.app import create_app
 from cosmos_handler.api.intake import BodyLimits
 from cosmos_handler.api.protocol import Protocol
 from cosmos_handler.artifacts.elsewhere import GUARDRAIL_CHANNEL, TEXT_ENCODER_CHANNEL, VAE_CHANNEL, Elsewhere
-from cosmos_handler.artifacts.guardrail import CHECKS, TEXT_CHECKS, CheckName, GuardrailWish
+from cosmos_handler.artifacts.guardrail import CHECKS, TEXT_CHECKS, VIDEO_CHECKS, CheckName, GuardrailWish
 from cosmos_handler.artifacts.locate import ModelSource
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine, EngineOptions
@@ -227,10 +227,12 @@ def _fetch_rules(media: MediaSettings) -> FetchRules:
 
 def wanted_checks(settings: Settings) -> tuple[CheckName, ...]:
     """The guardrails that the deployer has not switched off, as a whole or by name."""
-    kinds: dict[str, tuple[CheckName, ...]] = {"off": (), "text": TEXT_CHECKS}
+    kinds: dict[str, tuple[CheckName, ...]] = {"off": (), "text": TEXT_CHECKS, "video": VIDEO_CHECKS, "all": CHECKS}
     switches: dict[CheckName, bool] = {
         "blocklist": settings.guardrail_blocklist,
         "text_classifier": settings.guardrail_text_classifier,
+        "content_filter": settings.guardrail_content_filter,
+        "face_blur": settings.guardrail_face_blur,
     }
     return tuple(check for check in kinds[settings.guardrails] if switches[check])
 

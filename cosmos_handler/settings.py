@@ -42,6 +42,8 @@ class Settings:
     guardrails: str
     guardrail_blocklist: bool
     guardrail_text_classifier: bool
+    guardrail_content_filter: bool
+    guardrail_face_blur: bool
     guardrail_dir: Path | None
     work_dir: Path
     result_seconds: int
@@ -133,10 +135,10 @@ VARIABLES = (
     Variable(
         "COSMOS_GUARDRAILS",
         "guardrails",
-        one_of("off", "text"),
-        "text",
-        "what is checked of images and videos that are asked for: off, or text, the prompt; files that are missing "
-        "end the start",
+        one_of("off", "text", "video", "all"),
+        "all",
+        "what is checked of images and videos that are asked for: text, the prompt; video, the frames; all; or off; "
+        "files that are missing end the start",
     ),
     Variable("COSMOS_GUARDRAIL_BLOCKLIST", "guardrail_blocklist", switch, "on", "off: this check alone is left out"),
     Variable(
@@ -146,6 +148,10 @@ VARIABLES = (
         "on",
         "off: this check alone is left out",
     ),
+    Variable(
+        "COSMOS_GUARDRAIL_CONTENT_FILTER", "guardrail_content_filter", switch, "on", "off: this check alone is left out"
+    ),
+    Variable("COSMOS_GUARDRAIL_FACE_BLUR", "guardrail_face_blur", switch, "on", "off: this check alone is left out"),
     Variable(
         "COSMOS_GUARDRAIL_DIR",
         "guardrail_dir",

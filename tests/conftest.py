@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 from cosmos_handler.artifacts.discover import discover
-from cosmos_handler.artifacts.guardrail import TEXT_CHECKS, GuardrailWish, find_guardrails
+from cosmos_handler.artifacts.guardrail import CHECKS, GuardrailWish, find_guardrails
 from cosmos_handler.messages.wire import Setup
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +25,14 @@ SAMPLES = ROOT.parent / "shared" / "data"
 
 # One thread in the server and in the direct call: one and two differ in the last bits of a sum.
 CPU_THREADS = 1
+
+# The parts of all guardrails that tiny generators come with.
+GUARDRAIL_PARTS = (
+    "guardrail_text_classifier",
+    "guardrail_content_filter",
+    "guardrail_content_filter_classifier",
+    "guardrail_face_blur",
+)
 
 
 @dataclass(frozen=True)
@@ -121,9 +129,9 @@ def make_tiny(name: str, folder: Path, *options: str) -> Path:
 
 
 def setup_of(folder: Path) -> Setup:
-    """What a model process is told of a folder, guardrails of words included."""
+    """What a model process is told of a folder, guardrails included."""
     checkpoints = discover(folder)
-    guardrails = find_guardrails(GuardrailWish(checks=TEXT_CHECKS), folder, checkpoints)
+    guardrails = find_guardrails(GuardrailWish(checks=CHECKS), folder, checkpoints)
     return Setup(checkpoints=checkpoints, guardrails=guardrails, device="cpu", cpu_threads=CPU_THREADS)
 
 

@@ -57,11 +57,15 @@ def test_guardrails_are_on_unless_they_are_switched_off_by_name() -> None:
     def wanted(**environ: str) -> tuple[str, ...]:
         return engine_options(read_settings(environ), owner="").guardrails.checks
 
-    assert wanted() == ("blocklist", "text_classifier")
+    assert wanted() == ("blocklist", "text_classifier", "content_filter", "face_blur")
+    assert wanted(COSMOS_GUARDRAILS="text") == ("blocklist", "text_classifier")
+    assert wanted(COSMOS_GUARDRAILS="video") == ("content_filter", "face_blur")
     assert wanted(COSMOS_GUARDRAILS="off") == ()
-    assert wanted(COSMOS_GUARDRAIL_BLOCKLIST="off") == ("text_classifier",)
-    assert wanted(COSMOS_GUARDRAIL_TEXT_CLASSIFIER="0") == ("blocklist",)
-    assert "is not off or text" in faults({"COSMOS_GUARDRAILS": "none"})[0]
+    assert wanted(COSMOS_GUARDRAIL_BLOCKLIST="off") == ("text_classifier", "content_filter", "face_blur")
+    assert wanted(COSMOS_GUARDRAIL_TEXT_CLASSIFIER="0", COSMOS_GUARDRAILS="text") == ("blocklist",)
+    assert wanted(COSMOS_GUARDRAIL_CONTENT_FILTER="off", COSMOS_GUARDRAILS="video") == ("face_blur",)
+    assert wanted(COSMOS_GUARDRAIL_FACE_BLUR="off", COSMOS_GUARDRAILS="video") == ("content_filter",)
+    assert "is not off or text or video or all" in faults({"COSMOS_GUARDRAILS": "none"})[0]
 
 
 def test_where_guardrails_are_looked_for() -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint, Part
 from cosmos_handler.artifacts.guardrail_text import check_blocklist, find_text_classifier
+from cosmos_handler.artifacts.guardrail_video import find_content_filter, find_face_blur
 from cosmos_handler.artifacts.inspection import Inspection
 from cosmos_handler.errors import GuardrailsIncomplete
 
@@ -25,6 +26,8 @@ _OWNER = "guardrails"  # in the memory plan, where models have their names
 _EXAMINE: Mapping[CheckName, Callable[[Inspection], tuple[Part, ...]]] = {
     "blocklist": check_blocklist,
     "text_classifier": find_text_classifier,
+    "content_filter": find_content_filter,
+    "face_blur": find_face_blur,
 }
 
 

@@ -1,8 +1,9 @@
-"""Tiny guardrails in the layout of NVIDIA's: word lists, a miniature of NLTK's WordNet, a classifier that judges."""
+"""Tiny guardrails in the layout of NVIDIA's: word lists, a miniature of NLTK's WordNet, and networks that judge."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+from scripts.tiny import guardrails_video
 from scripts.tiny.text_guard import write_qwen3guard
 
 # Few, but they block: found in any spelling, found letter by letter, let through although they look like one.
@@ -22,6 +23,7 @@ def write(folder: Path, *, seed: int, report: Callable[[str], None]) -> None:
     report("blocklist, nltk_data")
     write_qwen3guard(folder / "Qwen3Guard-Gen-0.6B", seed=seed)
     report("text classifier")
+    guardrails_video.write(folder, seed=seed, report=report)
 
 
 def write_blocklist(folder: Path) -> None:

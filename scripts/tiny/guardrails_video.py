@@ -34,9 +34,9 @@ def write(folder: Path, *, seed: int, report: Callable[[str], None]) -> None:
     torch.save({"model": classifier.state_dict()}, folder / CLASSIFIER_FILE)
     report("safety classifier")
     (folder / FACE_BLUR_FILE).parent.mkdir(parents=True)
-    # As the published one is: from before torch 1.6, and with a head for landmarks.
-    state = {**_retina_face().state_dict(), **_landmark_heads()}
-    torch.save(state, folder / FACE_BLUR_FILE, _use_new_zipfile_serialization=False)
+    # With a head for landmarks, as the published one. That is in the form from before torch 1.6, which cannot be had
+    # twice the same: it holds addresses.
+    torch.save({**_retina_face().state_dict(), **_landmark_heads()}, folder / FACE_BLUR_FILE)
     report("face detector")
 
 

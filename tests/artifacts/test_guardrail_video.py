@@ -100,6 +100,33 @@ def test_weights_of_another_model_are_a_fault(folder: Path, file: str) -> None:
 class TestOldTorchFile:
     """torch.save from before torch 1.6, as RetinaFace is published."""
 
+    @pytest.fixture
+    def folder(self, folder: Path) -> Path:
+        """With RetinaFace in that form."""
+        path = folder / FACE_BLUR_FILE
+        save_old(torch.load(path, weights_only=True), path)
+        return folder
+
+    @pytest.mark.parametrize("kept", [0, 20, 3000, -1])
+    def test_one_cut_short_is_a_fault(self, folder: Path, kept: int) -> None:
+        path = folder / FACE_BLUR_FILE
+        path.write_bytes(path.read_bytes()[:kept])
+        (found,) = faults(folder)
+        assert found.startswith(FACE_BLUR_FILE)
+
+    def test_it_loads_as_todays_form_does(self, folder: Path, written: Path) -> None:
+        from cosmos_handler.artifacts.guardrail import Guardrails
+        from cosmos_handler.guardrails.loading import load_guardrail
+
+        states = []
+        for each in (folder, written):
+            parts = find_face_blur(Inspection(each))
+            module = load_guardrail(Guardrails(str(each), ("face_blur",), parts), parts[0])
+            assert module is not None
+            states.append(module.state_dict())
+        assert states[0].keys() == states[1].keys()
+        assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
     def test_it_says_what_torch_finds(self, folder: Path) -> None:
         path = folder / FACE_BLUR_FILE
         assert is_old(path)

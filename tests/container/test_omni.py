@@ -14,7 +14,7 @@ import openai
 import pytest
 from PIL import Image
 
-from tests.conftest import CPU_THREADS, ROOT, Server, data_url, sample
+from tests.conftest import CPU_THREADS, GUARDRAIL_PARTS, ROOT, Server, data_url, sample
 from tests.container.library import PROMPT, call_omni, load_omni
 from tests.container.media import Frames, clip, frames_of_mp4, frames_of_npz, png
 from tests.container.stream import hang_up_at, streamed
@@ -166,7 +166,7 @@ def test_a_count_that_the_vae_cannot_make_is_trimmed(server: Server, pipeline: A
     result = json.loads(response.headers["x-cosmos-result"])
     assert (result["num_output_frames"], result["num_frames_generated"]) == (7, 9)
     assert (result["model"], result["seed"], result["guidance_usual"]) == ("cosmos3", 7, 6.0)
-    parts = ("transformer", "tokenizer", "vision_encoder", "guardrail_text_classifier")
+    parts = ("transformer", "tokenizer", "vision_encoder", *GUARDRAIL_PARTS)
     assert result["plan"] == dict.fromkeys(parts, "resident")
 
 

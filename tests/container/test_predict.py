@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import CPU_THREADS, Server, data_url, sample
+from tests.conftest import CPU_THREADS, GUARDRAIL_PARTS, Server, data_url, sample
 from tests.container.library import PROMPT, call_predict, load_predict
 from tests.container.media import Frames, clip, frames_of_mp4, frames_of_npz, frames_served, png
 from tests.container.stream import streamed
@@ -113,18 +113,14 @@ def test_what_every_answer_carries(server: Server) -> None:
     assert (answer["model"], answer["seed"], answer["device"]) == ("predict2.5", 7, "cpu")
     assert answer["revision"].startswith("files-")
     assert answer["guidance_usual"] == 8.0  # 7, NVIDIA's default, in the words of those who count from 1
-    guards = "guardrail_text_classifier"
-    assert answer["plan"] == dict.fromkeys(("text_encoder", "transformer", "tokenizer", guards), "resident")
-    assert set(answer["stage_seconds"]) == {"guard_prompt", "encode_text", "denoise", "decode", "encode_video"}
+    parts = ("text_encoder", "transformer", "tokenizer", *GUARDRAIL_PARTS)
+    assert answer["plan"] == dict.fromkeys(parts, "resident")
+    stages = {"guard_prompt", "encode_text", "denoise", "decode", "guard_frames", "encode_video"}
+    assert set(answer["stage_seconds"]) == stages
     assert all(seconds > 0 for seconds in answer["stage_seconds"].values())
     assert answer["peak_device_bytes"] > 10**8
     said = {verdict["check"]: verdict["state"] for verdict in answer["guardrails"]}
-    assert said == {
-        "blocklist": "passed",
-        "text_classifier": "passed",
-        "content_filter": "off",
-        "face_blur": "off",
-    }
+    assert said == dict.fromkeys(("blocklist", "text_classifier", "content_filter", "face_blur"), "passed")
     assert all(verdict["seconds"] > 0 for verdict in answer["guardrails"] if verdict["state"] == "passed")
     raw = server.invoke({"prompt": PROMPT, **SMALL, "name": "ü" * 64}, accept="video/mp4")
     header = raw.headers["x-cosmos-result"]
@@ -164,7 +160,7 @@ def test_progress_comes_step_by_step_and_then_the_result(server: Server) -> None
     steps = [data["step"] for name, data in events if name == "progress" and data["stage"] == "denoise"]
     assert steps == [0, 1, 2, 3, 4]
     stages = [data["stage"] for name, data in events if name == "progress" and data["step"] == 0]
-    assert stages == ["guard_prompt", "encode_text", "denoise", "decode", "encode_video"]
+    assert stages == ["guard_prompt", "encode_text", "denoise", "decode", "guard_frames", "encode_video"]
     name, result = events[-1]
     assert name == "result"
     assert result["job_id"] == events[0][1]["job_id"]

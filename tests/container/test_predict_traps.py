@@ -198,7 +198,7 @@ def test_the_checker_that_is_none_or_of_another_class(server: Server, pipeline: 
         pipeline.safety_checker = checker
     answer = server.invoke({**SMALL, "inference_type": "text2world"}).json()
     ran = [verdict["check"] for verdict in answer["guardrails"] if verdict["state"] == "passed"]
-    assert ran == ["blocklist", "text_classifier"]
+    assert ran == ["blocklist", "text_classifier", "content_filter", "face_blur"]
 
 
 def test_embeddings_pass_by_the_checker_of_texts(

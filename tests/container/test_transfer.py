@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.conftest import CPU_THREADS, Server, data_url, make_tiny, running_server, sample
+from tests.conftest import CPU_THREADS, GUARDRAIL_PARTS, Server, data_url, make_tiny, running_server, sample
 from tests.container.library import PROMPT, call_transfer, load_transfer
 from tests.container.media import Frames, clip, frames_of_mp4, frames_of_npz, frames_served
 from tests.container.stream import streamed
@@ -142,7 +142,7 @@ def test_what_the_answer_carries(server: Server, video: bytes) -> None:
     assert answer["guidance_usual"] == 4.0
     assert answer["plan"] == dict.fromkeys(
         (
-            *("text_encoder", "transformer", "tokenizer", "guardrail_text_classifier"),
+            *("text_encoder", "transformer", "tokenizer", *GUARDRAIL_PARTS),
             *("control_edge", "control_vis", "control_depth", "control_seg"),
         ),
         "resident",

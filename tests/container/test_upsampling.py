@@ -70,7 +70,7 @@ def test_the_longer_prompt_is_used_and_given_back(pair: Server, direct: Any, pip
     expected = direct()
     assert len(expected) > len(PROMPT)
     assert answer["upsampled_prompt"] == expected
-    stages = {"guard_prompt", "upsample_prompt", "encode_text", "denoise", "decode", "encode_video"}
+    stages = {"guard_prompt", "upsample_prompt", "encode_text", "denoise", "decode", "guard_frames", "encode_video"}
     assert set(answer["stage_seconds"]) == stages
     asked = [verdict["detail"] for verdict in answer["guardrails"] if verdict["check"] == "text_classifier"]
     assert asked == ["the prompt: Safe", "the upsampled prompt: Safe"]

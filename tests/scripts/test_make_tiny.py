@@ -96,6 +96,9 @@ GUARDRAIL_FILES = {
     *(f"blocklist/nltk_data/corpora/wordnet/{name}" for name in ("index.noun", "noun.exc")),
     *(f"Qwen3Guard-Gen-0.6B/{file}" for file in ("config.json", "generation_config.json", "model.safetensors")),
     *(f"Qwen3Guard-Gen-0.6B/{file}" for file in TOKENIZER_FILES),
+    *(f"siglip-so400m-patch14-384/{file}" for file in ("config.json", "model.safetensors", "preprocessor_config.json")),
+    "video_content_safety_filter/safety_filter.pt",
+    "face_blur_filter/Resnet50_Final.pth",
 }
 for generator in make_tiny.GENERATORS:
     FILES[generator] |= {f"guardrails/{file}" for file in GUARDRAIL_FILES}
@@ -161,7 +164,7 @@ def test_same_seed_same_bytes_in_another_process(made: Path, tmp_path: Path, nam
     make_tiny.write_checkpoint(name, tmp_path / "other", seed=1)
     ours, theirs = files_in(tmp_path / "other"), files_in(made / name)
     differing = {file for file in ours if ours[file] != theirs[file]}
-    assert differing == {file for file in FILES[name] if file.endswith(".safetensors")}
+    assert differing == {file for file in FILES[name] if file.endswith((".safetensors", "safety_filter.pt"))}
 
 
 def test_nvidias_own_form_is_written_where_there_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,6 +53,9 @@ def test_parts_are_reported_as_they_are_loaded(tiny_models: Path) -> None:
         ("predict2.5", "transformer"),
         ("predict2.5", "tokenizer"),
         ("guardrails", "guardrail_text_classifier"),
+        ("guardrails", "guardrail_content_filter"),
+        ("guardrails", "guardrail_content_filter_classifier"),
+        ("guardrails", "guardrail_face_blur"),
         ("reason2", "model"),
     }
 
