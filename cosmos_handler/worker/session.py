@@ -27,6 +27,7 @@ from cosmos_handler.memory.probe import Peak, device_budget_bytes
 from cosmos_handler.messages.results import ImageOutput, Output, Report, TextOutput, VideoOutput
 from cosmos_handler.messages.tasks import Generation
 from cosmos_handler.messages.wire import Cancelled, Done, Failed, Loading, Progress, Ready, Run, Setup, Token
+from cosmos_handler.redaction import remember
 from cosmos_handler.worker.guarding import Guards, Inspected
 from cosmos_handler.worker.upsampling import upsampled_prompt
 
@@ -125,6 +126,7 @@ class Session:
             return message
         plan = task.upsampling
         prompt = upsampled_prompt(plan, self._families[plan.model], self._parts[plan.model], context)
+        remember([prompt])  # as the request's own words: no library's log repeats it
         inspected.prompt(prompt, "the upsampled prompt")
         return message.model_copy(update={"task": task.model_copy(update={"prompt": prompt})})
 
