@@ -31,14 +31,14 @@ class TextClassifier:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise GuardrailsIncomplete(f"the tokenizer in {folder} does not load: {error}") from error
-        self._form = FORMS[kind_of(folder)](self._tokenizer)
+        self.form = FORMS[kind_of(folder)](self._tokenizer)
         self._parts = parts
 
     def check(self, text: str) -> Finding:
         """The first window that does not pass decides; where all pass, the last one is told."""
         finding = Finding("passed", "")
         for window in self._windows(_defused(text, self._tokenizer)):
-            finding = self._form.read(self._answer(self._form.asked(window)))
+            finding = self.form.read(self._answer(self.form.asked(window)))
             if finding.state != "passed":
                 break
         return finding
@@ -58,7 +58,7 @@ class TextClassifier:
         tokens = self._tokenizer([asked], add_special_tokens=False, return_tensors="pt").to(self._parts.device)
         end = self._tokenizer.eos_token_id
         greedy = GenerationConfig(
-            do_sample=False, max_new_tokens=self._form.max_answer_tokens, eos_token_id=end, pad_token_id=end
+            do_sample=False, max_new_tokens=self.form.max_answer_tokens, eos_token_id=end, pad_token_id=end
         )
         with self._parts.use((TEXT_CLASSIFIER_PART,)) as modules:
             model: Any = modules[TEXT_CLASSIFIER_PART]
