@@ -39,7 +39,8 @@ def models(tiny_native: Path, tiny_native_transfer: Path, tmp_path_factory: pyte
 
 @pytest.fixture(scope="module")
 def server(models: Path, tiny_native: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(models, tmp_path_factory.mktemp("server"), COSMOS_TEXT_ENCODER_DIR=str(tiny_native)) as running:
+    elsewhere = {"COSMOS_TEXT_ENCODER_DIR": str(tiny_native), "COSMOS_GUARDRAIL_DIR": str(tiny_native / "guardrails")}
+    with running_server(models, tmp_path_factory.mktemp("server"), **elsewhere) as running:
         running.wait_until_ready()
         yield running
 
