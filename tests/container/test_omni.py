@@ -143,7 +143,7 @@ def test_progress_comes_step_by_step_and_then_the_result(server: Server) -> None
     steps = [data["step"] for name, data in events if name == "progress" and data["stage"] == "denoise"]
     assert steps == [0, 1, 2, 3, 4]
     stages = [data["stage"] for name, data in events if name == "progress" and data["step"] == 0]
-    assert stages == ["prepare", "denoise", "decode", "encode_image"]
+    assert stages == ["guard_prompt", "prepare", "denoise", "decode", "guard_frames", "encode_image"]
     name, result = events[-1]
     assert (name, result["media_type"]) == ("result", "image/png")
 

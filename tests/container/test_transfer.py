@@ -147,7 +147,8 @@ def test_what_the_answer_carries(server: Server, video: bytes) -> None:
         ),
         "resident",
     )
-    assert set(answer["stage_seconds"]) == {"guard_prompt", "encode_text", "control", "denoise", "encode_video"}
+    stages = {"guard_prompt", "encode_text", "control", "denoise", "guard_frames", "encode_video"}
+    assert set(answer["stage_seconds"]) == stages
 
 
 def test_progress_counts_the_steps_of_all_chunks(server: Server, video: bytes) -> None:
