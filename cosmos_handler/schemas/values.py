@@ -21,9 +21,16 @@ Prompt = Annotated[
 ]
 NegativePrompt = Annotated[str | None, Field(max_length=20_000, description="text of at most 20000 characters")]
 
-Image = Annotated[str | None, Field(description="an image: data: URL, base64 or multipart part")]
-Video = Annotated[str | None, Field(description="a video: data: URL, base64 or multipart part")]
-Medium = Annotated[str | None, Field(description="an image or a video: data: URL, base64 or multipart part")]
+Image = Annotated[
+    str | None, Field(description="an image: data: URL, base64, multipart part, or an address that is allowed")
+]
+Video = Annotated[
+    str | None, Field(description="a video: data: URL, base64, multipart part, or an address that is allowed")
+]
+Medium = Annotated[
+    str | None,
+    Field(description="an image or a video: data: URL, base64, multipart part, or an address that is allowed"),
+]
 
 Seed = Annotated[int | None, Field(ge=0, le=2**32 - 1, description="whole number, 0 to 4294967295")]
 Guidance = Annotated[float | None, Field(ge=0, le=20, description="number, 0 to 20")]
