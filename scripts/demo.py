@@ -2,6 +2,7 @@
 
 import argparse
 import base64
+import hashlib
 import json
 import os
 import signal
@@ -94,13 +95,17 @@ def say(text: str) -> None:
 
 
 def tiny_checkpoints() -> Path:
-    """Tiny checkpoints of both families; written once."""
+    """Tiny checkpoints of both families; written again only where an earlier version wrote them."""
+    sources = sorted(
+        path for path in (ROOT / "scripts" / "tiny").rglob("*") if path.suffix in (".py", ".txt", ".jinja")
+    )
+    version = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     for name in ("predict2.5", "reason2"):
-        guarded = name != "predict2.5" or (TINY / name / "guardrails").exists()  # those of earlier versions have none
-        if not guarded or not (TINY / name / "complete").exists():
+        stamp = TINY / name / "complete"
+        if not stamp.exists() or stamp.read_text() != version:
             run = [sys.executable, str(ROOT / "scripts" / "make_tiny.py"), name, "--out", str(TINY / name), "--force"]
             subprocess.run(run, check=True)
-            (TINY / name / "complete").touch()
+            stamp.write_text(version)
     return TINY
 
 
