@@ -14,6 +14,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from cosmos_handler.media.boxes import refers_elsewhere
 from cosmos_handler.media.clip import MediaFile
 from cosmos_handler.media.frame_file import FrameFile
 from cosmos_handler.media.limits import MediaLimits
@@ -38,6 +39,8 @@ def decode_video(
     source: Path, output: Path, wanted: WantedOfVideo, *, found: MediaFormat, limits: MediaLimits
 ) -> MediaFile:
     """Write the wanted frames to `output`. Raises Refusal."""
+    if found.decoder == "mov" and refers_elsewhere(source):
+        raise Refusal("media", "refers to another file, and references are not followed")
     video = _Video(source, found, limits)
     try:
         total, source_fps = video.survey()

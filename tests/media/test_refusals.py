@@ -98,6 +98,15 @@ def test_a_video_without_a_frame_that_decodes(tmp_path: Path) -> None:
     refused(source, LastFrames(1), MediaError, "holds no frame")
 
 
+def test_a_video_whose_data_lies_in_another_file(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "source.mp4")
+    data = source.read_bytes()
+    inline = b"url \0\0\0\1"
+    assert data.count(inline) == 1
+    source.write_bytes(data.replace(inline, b"url \0\0\0\0"))
+    refused(source, LastFrames(1), MediaError, "refers to another file")
+
+
 def test_a_video_that_is_too_short(tmp_path: Path) -> None:
     source = write_video(tmp_path / "source.mp4", num_frames=4)
     refused(source, LastFrames(5), MediaError, r"too few frames \(4\): at least 5 are needed")
