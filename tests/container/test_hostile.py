@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Server
+from tests.conftest import ROOT, Server, forget_jobs
 
 _ASKED = {"prompt": "x", "max_tokens": 1}
 # As many as are decoded at the same time.
@@ -95,6 +95,7 @@ def check(server: Server, found: dict[str, tuple[int, bytes]], model_pid: int) -
     while decoders(server):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    forget_jobs(server)  # of other tests, whose results are kept
     assert not [path for path in server.log_path.parent.iterdir() if path.name.startswith("job-")]
     assert "unexpected fault" not in server.log
 
