@@ -24,9 +24,11 @@ def _boxes(file: BinaryIO, wanted: bytes, start: int, end: int) -> list[tuple[in
     """Where the contents of the boxes of a kind lie between two places; a damaged one ends the search."""
     found = []
     for _ in range(_MAX_BOXES):
+        if start + 8 > end:  # a place that a box only claims may be further out than a file can reach
+            break
         file.seek(start)
         head = file.read(16)
-        if start + 8 > end or len(head) < 8:
+        if len(head) < 8:
             break
         size, kind = struct.unpack_from(">I4s", head)
         content = start + 8
@@ -36,7 +38,7 @@ def _boxes(file: BinaryIO, wanted: bytes, start: int, end: int) -> list[tuple[in
         stop = end if size == 0 else start + size
         if stop < content:
             break
-        if kind == wanted:
+        if kind == wanted and content <= end:
             found.append((content, min(stop, end)))
         start = stop
     return found
