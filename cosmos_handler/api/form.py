@@ -16,8 +16,9 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from cosmos_handler.api.json_text import JSON_LINES, parse_lines, parse_object_or_list, strings
+from cosmos_handler.api.json_text import JSON_LINES, parse_lines, parse_object_or_list
 from cosmos_handler.errors import InvalidBody, InvalidField
+from cosmos_handler.redaction import texts_in
 from cosmos_handler.schemas.choice import CONTROLS
 
 _WHOLE = "request"
@@ -90,7 +91,7 @@ async def _read_whole(part: UploadFile | str) -> dict[str, Any] | list[Any]:
 async def _assemble(parts: _Parts) -> Form:
     whole = parts.whole
     values = await _values(parts)
-    mentioned = set(strings(whole if whole is not None else values))
+    mentioned = set(texts_in(whole if whole is not None else values))
     # A text file may come as a plain part, without a file name.
     uploads = {} if whole is None else {name: text.encode() for name, text in parts.texts.items() if name in mentioned}
     fields = _nest({name: value for name, value in values.items() if name not in uploads})

@@ -3,10 +3,10 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 from cosmos_handler.errors import InvalidBody, InvalidField, RequestError
+from cosmos_handler.redaction import texts_in
 
 # The names under which JSON lines travel.
 JSON_LINES = ("application/jsonlines", "application/x-jsonlines", "application/jsonl", "application/x-ndjson")
@@ -40,19 +40,6 @@ def parse_lines(data: bytes | bytearray, what: str) -> list[Any]:
     return values
 
 
-def strings(value: Any) -> Iterator[str]:
-    """Every string in it; without recursion, as a body may nest deeper than Python calls."""
-    left = [value]
-    while left:
-        match left.pop():
-            case str() as text:
-                yield text
-            case dict() as members:
-                left.extend(members.values())
-            case list() as items:
-                left.extend(items)
-
-
 def _refuse_many_values(data: bytes | bytearray, what: str) -> None:
     # Reading tens of millions of values takes gigabytes, and stops every other thread for seconds.
     if sum(data.count(mark) for mark in (b"[", b"{", b",")) > _MAX_VALUES:
@@ -69,7 +56,7 @@ def _parse(data: bytes | bytearray, what: str) -> Any:
     if _is_deep(value):
         raise InvalidBody(f"{what} nests deeper than {_MAX_DEPTH} objects and lists, which is the limit")
     # Python reads half a character, which no message to the model process could carry.
-    if _SURROGATE.search(data) and any(map(_HALF.search, strings(value))):
+    if _SURROGATE.search(data) and any(map(_HALF.search, texts_in(value))):
         raise InvalidBody(f"{what} holds half of a UTF-16 pair, which is no character")
     return value
 

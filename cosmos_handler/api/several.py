@@ -15,10 +15,11 @@ from cosmos_handler.api.accept import choose
 from cosmos_handler.api.answer import JSON, encoding_for, face_of
 from cosmos_handler.api.body import Body
 from cosmos_handler.api.errors import body_of
-from cosmos_handler.api.json_text import JSON_LINES, strings
+from cosmos_handler.api.json_text import JSON_LINES
 from cosmos_handler.api.understanding import understand
 from cosmos_handler.engine.engine import Engine
 from cosmos_handler.errors import BacklogFull, CosmosError, InvalidBody, InvalidField, RequestError
+from cosmos_handler.redaction import texts_in
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.reasoning import ChatRequest
 from cosmos_handler.schemas.samples import expand
@@ -91,7 +92,7 @@ def _entry(engine: Engine, job: dict[str, Any] | RequestError, body: Body) -> En
     if isinstance(job, RequestError):
         return Entry(job, {})
     echo = {key: job[key] for key in ("name", "extra") if job.get(key) is not None}
-    mentioned = set(strings(job))
+    mentioned = set(texts_in(job))
     uploads = {name: data for name, data in body.uploads.items() if name in mentioned}
     try:
         invocation = understand(engine, job, uploads, strict=body.strict)
@@ -103,7 +104,7 @@ def _entry(engine: Engine, job: dict[str, Any] | RequestError, body: Body) -> En
 
 
 def _refuse_unmentioned(jobs: list[dict[str, Any] | RequestError], uploads: dict[str, bytes]) -> None:
-    mentioned = {text for job in jobs if isinstance(job, dict) for text in strings(job)}
+    mentioned = {text for job in jobs if isinstance(job, dict) for text in texts_in(job)}
     for name in uploads:
         if name not in mentioned:
             raise InvalidBody(f"the file {name[:200]!r} is mentioned in none of the jobs")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cosmos_handler.artifacts import negative_prompts
+from tests.conftest import CPU_THREADS
 from tests.container.media import Frames, frames_of_mp4
 
 PROMPT = "A robotic arm lifts a red cube."
@@ -106,6 +107,16 @@ def call_omni(pipeline: Any, *, shift: float = 10.0, **arguments: Any) -> Frames
     generator = torch.Generator("cpu").manual_seed(7)
     made = pipeline(**{**as_it_is, **options, **arguments}, generator=generator, output_type="pil")
     return np.stack([np.asarray(frame) for frame in made.video])
+
+
+def load_reason2(folder: Path) -> tuple[Any, Any]:
+    """transformers' processor and model."""
+    import torch
+    from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
+
+    torch.set_num_threads(CPU_THREADS)
+    model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.bfloat16)
+    return AutoProcessor.from_pretrained(folder), model
 
 
 def answered(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.conftest import CPU_THREADS, Server, data_url, sample
-from tests.container.library import answered, whole_clip
+from tests.conftest import Server, data_url, sample
+from tests.container.library import answered, load_reason2, whole_clip
 from tests.container.media import clip, png
 
 pytestmark = pytest.mark.model
@@ -20,13 +20,7 @@ QUESTION = "What moves in this video?"
 @pytest.fixture(scope="module")
 def direct(tiny_models: Path) -> Any:
     """A function that asks transformers itself."""
-    import torch
-    from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
-
-    torch.set_num_threads(CPU_THREADS)
-    folder = tiny_models / "reason2"
-    processor = AutoProcessor.from_pretrained(folder)
-    model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.bfloat16)
+    processor, model = load_reason2(tiny_models / "reason2")
 
     def ask(conversation: list[dict[str, Any]], **media: Any) -> str:
         return answered(processor, model, conversation, drawn={"max_new_tokens": 12, "do_sample": False}, **media)

@@ -2,9 +2,7 @@
 
 import base64
 import json
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,8 @@ import pytest
 from PIL import Image
 
 from cosmos_handler.engine.upsampling import _WISH as WISH
-from tests.conftest import CPU_THREADS, Server, data_url, running_server
-from tests.container.library import PROMPT, answered, call_predict, load_predict, whole_clip
+from tests.conftest import Server, data_url
+from tests.container.library import PROMPT, answered, call_predict, load_predict, load_reason2, whole_clip
 from tests.container.media import clip, frames_of_mp4, frames_of_npz, png
 from tests.container.stream import streamed
 
@@ -25,26 +23,11 @@ ASKED = {"prompt": PROMPT, "resolution": "64,96", "num_output_frames": 5, "num_s
 
 
 @pytest.fixture(scope="module")
-def pair(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with a generator and a reasoner."""
-    folder = tmp_path_factory.mktemp("pair")
-    for name in ("predict2.5", "reason2"):
-        shutil.copytree(tiny_models / name, folder / name)
-    with running_server(folder, tmp_path_factory.mktemp("server")) as server:
-        server.wait_until_ready()
-        yield server
-
-
-@pytest.fixture(scope="module")
 def direct(tiny_models: Path) -> Any:
     """A function that has transformers write the prompt."""
     import torch
-    from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
 
-    torch.set_num_threads(CPU_THREADS)
-    folder = tiny_models / "reason2"
-    processor = AutoProcessor.from_pretrained(folder)
-    model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.bfloat16)
+    processor, model = load_reason2(tiny_models / "reason2")
 
     def write(*content: dict[str, str], **media: Any) -> str:
         words = f"{WISH}\n\nThe short description:\n{PROMPT}"
@@ -63,8 +46,8 @@ def pipeline(tiny_models: Path) -> Any:
     return load_predict(tiny_models / "predict2.5")
 
 
-def test_the_longer_prompt_is_used_and_given_back(pair: Server, direct: Any, pipeline: Any) -> None:
-    response = pair.invoke({**ASKED, "inference_type": "text2world"}, accept="application/json")
+def test_the_longer_prompt_is_used_and_given_back(server: Server, direct: Any, pipeline: Any) -> None:
+    response = server.invoke({**ASKED, "inference_type": "text2world"}, accept="application/json")
     assert response.status_code == 200, response.text
     answer = response.json()
     expected = direct()
@@ -74,43 +57,43 @@ def test_the_longer_prompt_is_used_and_given_back(pair: Server, direct: Any, pip
     assert set(answer["stage_seconds"]) == stages
     asked = [verdict["detail"] for verdict in answer["guardrails"] if verdict["check"] == "text_classifier"]
     assert asked == ["the prompt: Safe", "the upsampled prompt: Safe"]
-    raw = pair.invoke({**ASKED, "inference_type": "text2world"}, accept="application/x-npz")
+    raw = server.invoke({**ASKED, "inference_type": "text2world"}, accept="application/x-npz")
     assert len(raw.headers["x-cosmos-result"]) <= 2048
     np.testing.assert_array_equal(frames_of_npz(raw.content), call_predict(pipeline, prompt=expected))
     *_, metadata = frames_of_mp4(base64.b64decode(answer["video"]))
     assert json.loads(metadata["comment"])["upsampled_prompt"] == expected
 
 
-def test_the_reasoner_sees_the_picture(pair: Server, direct: Any, tmp_path: Path) -> None:
+def test_the_reasoner_sees_the_picture(server: Server, direct: Any, tmp_path: Path) -> None:
     (tmp_path / "input.png").write_bytes(png(100, 180))
     picture = data_url((tmp_path / "input.png").read_bytes(), "image/png")
-    answer = pair.invoke({**ASKED, "image": picture}).json()
+    answer = server.invoke({**ASKED, "image": picture}).json()
     image = Image.open(tmp_path / "input.png").convert("RGB")
     assert answer["upsampled_prompt"] == direct({"type": "image"}, images=[image])
 
 
-def test_the_reasoner_sees_the_clip(pair: Server, direct: Any, tmp_path: Path) -> None:
+def test_the_reasoner_sees_the_clip(server: Server, direct: Any, tmp_path: Path) -> None:
     data = clip(tmp_path / "clip.mp4", num_frames=24)
-    answer = pair.invoke({**ASKED, "num_output_frames": 9, "video": data_url(data, "video/mp4")}).json()
+    answer = server.invoke({**ASKED, "num_output_frames": 9, "video": data_url(data, "video/mp4")}).json()
     assert answer["upsampled_prompt"] == direct({"type": "video"}, **whole_clip(data))
 
 
-def test_nothing_of_it_without_being_asked(pair: Server) -> None:
-    answer = pair.invoke({**ASKED, "prompt_upsampling": False, "inference_type": "text2world"}).json()
+def test_nothing_of_it_without_being_asked(server: Server) -> None:
+    answer = server.invoke({**ASKED, "prompt_upsampling": False, "inference_type": "text2world"}).json()
     assert "upsampled_prompt" not in answer
     assert "upsample_prompt" not in answer["stage_seconds"]
 
 
-def test_cancelled_while_the_prompt_is_written(pair: Server) -> None:
+def test_cancelled_while_the_prompt_is_written(server: Server) -> None:
     body = {**ASKED, "inference_type": "text2world"}
     job_id = ""
-    with streamed(pair, body) as events:
+    with streamed(server, body) as events:
         for _, data in events:
             job_id = data["job_id"]
             if data.get("step", 0) >= 3:
                 assert (data["stage"], data["num_steps"]) == ("upsample_prompt", 512)
                 break
     deadline = time.monotonic() + 60
-    while f"job {job_id} cancelled in upsample_prompt after step" not in pair.log:
-        assert time.monotonic() < deadline, pair.log[-2000:]
+    while f"job {job_id} cancelled in upsample_prompt after step" not in server.log:
+        assert time.monotonic() < deadline, server.log[-2000:]
         time.sleep(0.05)

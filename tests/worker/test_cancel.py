@@ -17,7 +17,6 @@ from cosmos_handler.messages.wire import Cancelled, Progress, Run
 from cosmos_handler.schemas.invocation import parse
 from cosmos_handler.schemas.served import Served
 from scripts import make_tiny
-from tests.conftest import setup_of
 
 pytestmark = pytest.mark.model
 
@@ -32,19 +31,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("cosmos3", "reason1", "reason2"):
         make_tiny.write_checkpoint(name, folder / name, say=lambda line: None)
     return folder
-
-
-@pytest.fixture(scope="module")
-def said() -> list[Any]:
-    """What the model process says, the newest last."""
-    return []
-
-
-@pytest.fixture(scope="module")
-def session(folder: Path, said: list[Any]) -> Any:
-    from cosmos_handler.worker.session import Session
-
-    return Session(setup_of(folder), send=said.append)
 
 
 @pytest.mark.parametrize("step", [1, 3])

@@ -16,7 +16,6 @@ from cosmos_handler.messages.wire import Cancelled, Done, Failed, Progress, Run
 from cosmos_handler.schemas.invocation import parse
 from cosmos_handler.schemas.served import Served
 from scripts import make_tiny
-from tests.conftest import setup_of
 from tests.guardrails.pictures import RED, Frames, draw_face, noise
 
 pytestmark = pytest.mark.model
@@ -32,19 +31,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     make_tiny.write_checkpoint("predict2.5", folder / "predict2.5", say=lambda line: None)
     return folder
-
-
-@pytest.fixture(scope="module")
-def said() -> list[Any]:
-    """What the model process says, the newest last."""
-    return []
-
-
-@pytest.fixture(scope="module")
-def session(folder: Path, said: list[Any]) -> Any:
-    from cosmos_handler.worker.session import Session
-
-    return Session(setup_of(folder), send=said.append)
 
 
 @pytest.fixture
