@@ -17,6 +17,11 @@ def is_on_sagemaker(source: Mapping[str, str]) -> bool:
     return any(name in _PLATFORM or (name.startswith("SAGEMAKER_") and name not in _OURS) for name in source)
 
 
+def is_batch_transform(source: Mapping[str, str]) -> bool:
+    """Whether a batch transform job runs this. The platform writes true as it likes."""
+    return source.get("SAGEMAKER_BATCH", "").strip().lower() in ("1", "true", "yes", "on")
+
+
 def secrets(source: Mapping[str, str], names: Collection[str]) -> tuple[str, ...]:
     """The values that no log may hold. names: of our own variables; others are known by the words in theirs."""
     return tuple(

@@ -10,16 +10,19 @@ CosmosError
 │   ├── UnknownJob            no job has that id, or not any more
 │   ├── NotDone               the job has no result to fetch
 │   ├── Unauthorized          the server asks for a key, and the request shows none or another
+│   ├── OverWindow            it is predicted to take longer than requests may
 │   ├── TooSlow               the body took too long to come
 │   ├── Blocked               a guardrail does not allow it, or could not say whether it does
 │   ├── UnsupportedMediaType  a Content-Type that is not read here
 │   └── NotAcceptable         an Accept that cannot be met
 ├── Unavailable               come back later
 │   ├── NotLocated            the model files are still being fetched
+│   ├── NotLoaded             no model process has said yet what it has to work with
 │   ├── BacklogFull           every permit is taken
 │   ├── BodiesFull            the requests in the house have all the memory that bodies may take
 │   └── Stopping              the server is shutting down
 ├── JobCancelled              the caller went away or took it back
+├── WillNotFit                no plan finds room for the job; says which smaller one would do
 ├── OutOfMemory               the device ran out of memory in the middle of the job
 ├── JobFailed                 our own fault; the log has the rest under the job id
 │   ├── WorkerDied            the process that held the weights ended in the middle of the job
@@ -100,6 +103,22 @@ class TooSlow(RequestError):
     """The body did not come in the time that is given."""
 
 
+class OverWindow(RequestError):
+    """The job is predicted to take longer than requests may take.
+
+    nearest: field → value of the nearest request that would be done in time; empty where there is none.
+    """
+
+    def __init__(
+        self, problem: str, *, nearest: Mapping[str, Any], predicted_seconds: float, window_seconds: float
+    ) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.nearest = nearest
+        self.predicted_seconds = predicted_seconds
+        self.window_seconds = window_seconds
+
+
 class Blocked(RequestError):
     """A guardrail does not allow the job, or failed and so cannot allow it. Never holds words of the prompt.
 
@@ -133,6 +152,10 @@ class NotLocated(Unavailable):
     """The model files are still being fetched, so that nothing is known of the models yet."""
 
 
+class NotLoaded(Unavailable):
+    """No model process has said yet what it has to work with, so that nothing can be planned."""
+
+
 class BacklogFull(Unavailable):
     """Every permit of the backlog is taken."""
 
@@ -147,6 +170,20 @@ class Stopping(Unavailable):
 
 class JobCancelled(CosmosError):
     """The job was cancelled before it was done."""
+
+
+class WillNotFit(CosmosError):
+    """No plan finds room for the job, neither on the device nor in host memory; refused before any work.
+
+    table: the plan that came nearest, for a person to read.
+    nearest: field → value of the nearest request that would fit; empty where there is none.
+    """
+
+    def __init__(self, problem: str, *, table: str, nearest: Mapping[str, Any]) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.table = table
+        self.nearest = nearest
 
 
 class OutOfMemory(CosmosError):

@@ -23,6 +23,7 @@ from cosmos_handler.artifacts.locate import ModelSource
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine, EngineOptions
 from cosmos_handler.engine.jobstore import JobStore, KeepLimits
+from cosmos_handler.engine.metrics import Metrics
 from cosmos_handler.engine.pool import Group, Pool
 from cosmos_handler.engine.work_dir import Claim, sweep
 from cosmos_handler.errors import SettingsError, SetupError, WorkerFailed
@@ -30,6 +31,8 @@ from cosmos_handler.media.fetching import Fetching
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.media.rules import FetchRules
 from cosmos_handler.media_settings import MediaSettings
+from cosmos_handler.memory_settings import MemorySettings
+from cosmos_handler.messages.machine import MemoryWish
 from cosmos_handler.settings import Settings, manual, read_settings
 from cosmos_handler.telemetry import configure_logging
 
@@ -134,9 +137,14 @@ async def _serve(settings: Settings, listener: socket.socket, claim: Claim) -> S
         backlog,
         environment=settings.child_environment,
         cpu_threads=settings.cpu_threads,
+        memory=memory_wish(settings.memory),
     )
     engine = Engine(
-        engine_options(settings, owner=claim.owner), backlog=backlog, pool=pool, on_failure=lambda: server.give_up()
+        engine_options(settings, owner=claim.owner),
+        backlog=backlog,
+        pool=pool,
+        on_failure=lambda: server.give_up(),
+        metrics=Metrics(),
     )
     store = JobStore(engine, KeepLimits(settings.result_seconds, settings.result_bytes))
     server = _Server(
@@ -194,6 +202,20 @@ def engine_options(settings: Settings, *, owner: str) -> EngineOptions:
         owner=owner,
         elsewhere=elsewhere,
         fetching=Fetching(_fetch_rules(settings.media), settings.fetch_environment),
+        window_seconds=settings.memory.request_window_seconds,
+    )
+
+
+def memory_wish(memory: MemorySettings) -> MemoryWish:
+    """What the model processes are told of memory. Its words are held against theirs."""
+    return MemoryWish.model_validate(
+        {
+            "offload": memory.offload,
+            "placement": memory.placement,
+            "device_bytes": memory.device_bytes,
+            "host_bytes": memory.host_bytes,
+            "text_cache_bytes": memory.text_cache_bytes,
+        }
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from cosmos_handler import environment
 from cosmos_handler.errors import SettingsError
 from cosmos_handler.media_settings import MEDIA_VARIABLES, MediaSettings
+from cosmos_handler.memory_settings import MEMORY_VARIABLES, MemorySettings, with_window
 from cosmos_handler.variable import Variable, one_of, path, switch, text, whole
 
 _GIB = 2**30
@@ -36,6 +37,7 @@ class Settings:
     max_bodies_bytes: int
     body_seconds: int
     media: MediaSettings
+    memory: MemorySettings
     text_encoder_dir: Path | None
     vae_path: Path | None
     checkpoint: str | None
@@ -132,6 +134,7 @@ VARIABLES = (
     ),
     Variable("COSMOS_BODY_SECONDS", "body_seconds", whole(1, 3600), "120", "time for a request body to come, or 408"),
     *MEDIA_VARIABLES,
+    *MEMORY_VARIABLES,
     Variable(
         "COSMOS_GUARDRAILS",
         "guardrails",
@@ -214,11 +217,16 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     values["work_dir"] = values["work_dir"] or Path(tempfile.gettempdir())
     values["devices"] = _resolve_devices(values["devices"], values.pop("num_gpus"))
     values["log_level"] = values["log_level"].upper()
+    values["request_window_seconds"] = with_window(
+        values["request_window_seconds"], is_batch=environment.is_batch_transform(source)
+    )
     media = MediaSettings(**{variable.field: values.pop(variable.field) for variable in MEDIA_VARIABLES})
+    memory = MemorySettings(**{variable.field: values.pop(variable.field) for variable in MEMORY_VARIABLES})
     secret_names = [variable.name for variable in VARIABLES if variable.is_secret]
     return Settings(
         **values,
         media=media,
+        memory=memory,
         is_on_sagemaker=environment.is_on_sagemaker(source),
         secrets=environment.secrets(source, secret_names),
         fetch_environment=environment.for_the_fetching_process(source),

@@ -11,6 +11,7 @@ import threading
 import time
 from multiprocessing.connection import Connection
 
+from cosmos_handler.messages.machine import Machine, MemoryWish
 from cosmos_handler.messages.results import Report, TextOutput
 from cosmos_handler.messages.wire import (
     Cancel,
@@ -65,6 +66,20 @@ def work(pipe: Connection, run: Run) -> None:
     send(Done(job_id=run.job_id, output=output, report=report))
 
 
+def machine(wish: MemoryWish) -> Machine:
+    """As large as the deployer says."""
+    return Machine(
+        name="none",
+        device_bytes=wish.device_bytes or 2**40,
+        host_bytes=wish.host_bytes or 2**40,
+        link_bytes_per_second=1e10,
+        disk_bytes_per_second=1e9,
+        memory_bytes_per_second=1e11,
+        linear_flops_per_second=1e13,
+        attention_flops_per_second=1e13,
+    )
+
+
 def main() -> None:
     """Read until the pipe ends."""
     pipe = Connection(int(sys.argv[1]))
@@ -77,7 +92,8 @@ def main() -> None:
             paths = " ".join(checkpoint.path for checkpoint in message.checkpoints)
             if "crash" in paths:
                 sys.exit(9)
-            pipe.send_bytes(encode(Fatal(problem="spoilt") if "fatal" in paths else Ready(device="cpu", plan="none")))
+            ready = Ready(device="cpu", plan="none", machine=machine(message.memory))
+            pipe.send_bytes(encode(Fatal(problem="spoilt") if "fatal" in paths else ready))
         elif isinstance(message, Run):
             threading.Thread(target=work, args=(pipe, message), daemon=True).start()
         elif isinstance(message, Cancel):

@@ -11,6 +11,7 @@ from cosmos_handler.engine.engine import Engine, EngineOptions
 from cosmos_handler.engine.job import Job
 from cosmos_handler.engine.pool import Pool
 from cosmos_handler.media.limits import MediaLimits
+from cosmos_handler.messages.machine import Machine
 from cosmos_handler.messages.results import Report, TextOutput, Verdict
 from cosmos_handler.messages.tasks import Answer, Generate, Piece, Turn
 from cosmos_handler.messages.wire import Done
@@ -69,6 +70,17 @@ REASON = Checkpoint(
     parts=(Part("model", ".", ("model.safetensors",), 1000, "bfloat16"),),
     generation=None,
     context_tokens=4096,
+)
+
+CARD = Machine(
+    name="a card",
+    device_bytes=24 * 2**30,
+    host_bytes=64 * 2**30,
+    link_bytes_per_second=2.5e10,
+    disk_bytes_per_second=1e9,
+    memory_bytes_per_second=1e12,
+    linear_flops_per_second=1e14,
+    attention_flops_per_second=5e13,
 )
 
 REPORT = Report(

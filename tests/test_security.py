@@ -9,7 +9,7 @@ TEXT = (ROOT / "SECURITY.md").read_text()
 # What they say bounds nothing: where models lie, and on what they run.
 ELSEWHERE = {
     "COSMOS_MODEL_DIR", "HF_MODEL_ID", "COSMOS_CHECKPOINT", "COSMOS_TEXT_ENCODER_DIR", "COSMOS_VAE_PATH",
-    "COSMOS_DEVICES", "SM_NUM_GPUS", "COSMOS_CPU_THREADS", "COSMOS_LOG_LEVEL",
+    "COSMOS_DEVICES", "SM_NUM_GPUS", "COSMOS_CPU_THREADS", "COSMOS_LOG_LEVEL", "COSMOS_OFFLOAD", "COSMOS_PLACEMENT",
 }  # fmt: skip
 
 

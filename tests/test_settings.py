@@ -1,11 +1,14 @@
 """The environment becomes one value, or a list of everything that is wrong with it."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from cosmos_handler.errors import SettingsError
-from cosmos_handler.main import engine_options
+from cosmos_handler.main import engine_options, memory_wish
+from cosmos_handler.memory.sheet import GROUPS
+from cosmos_handler.messages.machine import MemoryWish, Offload, Placement
 from cosmos_handler.settings import VARIABLES, manual, read_settings
 
 
@@ -172,3 +175,85 @@ def test_bodies_that_could_never_come_in() -> None:
 )
 def test_where_sagemaker_started_it(environ: dict[str, str], is_there: bool) -> None:
     assert read_settings(environ).is_on_sagemaker is is_there
+
+
+def test_memory_unless_it_is_named() -> None:
+    memory = read_settings({}).memory
+    assert (memory.offload, memory.placement, memory.device_bytes, memory.host_bytes) == ("auto", {}, None, None)
+    assert (memory.text_cache_bytes, memory.request_window_seconds) == (2**30, None)
+    assert memory_wish(memory) == MemoryWish()
+
+
+def test_memory_by_name_and_what_the_model_process_is_told() -> None:
+    named = {
+        "COSMOS_OFFLOAD": "Text_Encoder",
+        "COSMOS_PLACEMENT": "text_encoder=swapped, Transformer = streamed",
+        "COSMOS_DEVICE_MEMORY_BYTES": "24GiB",
+        "COSMOS_HOST_MEMORY_BYTES": "1.5 gb",
+        "COSMOS_TEXT_CACHE_BYTES": "0",
+        "COSMOS_REQUEST_WINDOW_SECONDS": "900",
+    }
+    settings = read_settings(named)
+    wish = memory_wish(settings.memory)
+    assert wish.offload == "text_encoder"
+    assert wish.placement == {"text_encoder": "swapped", "transformer": "streamed"}
+    assert (wish.device_bytes, wish.host_bytes, wish.text_cache_bytes) == (24 * 2**30, 1_500_000_000, 0)
+    assert engine_options(settings, owner="").window_seconds == 900
+
+
+def test_the_words_of_memory_are_those_of_the_model_process() -> None:
+    for offload in get_args(Offload):
+        assert memory_wish(read_settings({"COSMOS_OFFLOAD": offload}).memory).offload == offload
+    for placement in get_args(Placement):
+        told = memory_wish(read_settings({"COSMOS_PLACEMENT": f"transformer={placement}"}).memory).placement
+        assert told == {"transformer": placement}
+    for group in GROUPS:
+        assert read_settings({"COSMOS_PLACEMENT": f"{group}=disk"}).memory.placement == {group: "disk"}
+    assert "is not auto or none or" in faults({"COSMOS_OFFLOAD": "most"})[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("text_encoder", "'text_encoder' is none"),
+        ("text_encoder=swapped,", "pairs such as"),
+        ("vae=swapped", "'vae' is none of prompt_upsampler"),
+        ("transformer=ssd", "'ssd' is none of resident, swapped, streamed, disk"),
+        ("tokenizer=streamed", "the tokenizer has no blocks to stream"),
+        ("guardrails=streamed", "the guardrails has no blocks to stream"),
+        ("transformer=disk,transformer=disk", "transformer has two"),
+    ],
+)
+def test_placements_that_are_none(value: str, told: str) -> None:
+    (fault,) = faults({"COSMOS_PLACEMENT": value})
+    assert told in fault
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [("1024", 1024), ("24GB", 24 * 10**9), ("24gib", 24 * 2**30), ("500 MB", 5 * 10**8), ("0.5MiB", 2**19)],
+)
+def test_sizes(value: str, size: int) -> None:
+    assert read_settings({"COSMOS_DEVICE_MEMORY_BYTES": value}).memory.device_bytes == size
+
+
+@pytest.mark.parametrize("value", ["24G", "-1", "1e9", "1.5", "GiB", "0", "24 KB", "٣GB", "9999999GiB", "1" * 40])
+def test_sizes_that_are_none(value: str) -> None:
+    assert "COSMOS_HOST_MEMORY_BYTES" in faults({"COSMOS_HOST_MEMORY_BYTES": value})[0]
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({"SAGEMAKER_BATCH": "true"}, 3600),
+        ({"SAGEMAKER_BATCH": "True"}, 3600),
+        ({"SAGEMAKER_BATCH": "1"}, 3600),
+        ({"SAGEMAKER_BATCH": "false"}, None),
+        ({"SAGEMAKER_BATCH": ""}, None),
+        ({"SAGEMAKER_BATCH": "true", "COSMOS_REQUEST_WINDOW_SECONDS": "60"}, 60),
+        ({"SAGEMAKER_BATCH": "true", "COSMOS_REQUEST_WINDOW_SECONDS": "0"}, None),
+        ({"COSMOS_REQUEST_WINDOW_SECONDS": "0"}, None),
+    ],
+)
+def test_the_time_that_a_request_may_take(environ: dict[str, str], seconds: int | None) -> None:
+    assert read_settings(environ).memory.request_window_seconds == seconds

@@ -11,9 +11,11 @@ from cosmos_handler.api.door import Door
 from cosmos_handler.api.errors import handle_cosmos_error, handle_http, handle_unexpected
 from cosmos_handler.api.images import images_router
 from cosmos_handler.api.intake import BodyLimits
+from cosmos_handler.api.metrics import metrics_router
 from cosmos_handler.api.models import models_router
 from cosmos_handler.api.nim import nim_router
 from cosmos_handler.api.openapi import openapi_router
+from cosmos_handler.api.plan import plan_router
 from cosmos_handler.api.sagemaker import sagemaker_router
 from cosmos_handler.api.videos import videos_router
 from cosmos_handler.engine.engine import Engine
@@ -38,6 +40,8 @@ def create_app(engine: Engine, store: JobStore, limits: BodyLimits, *, api_key: 
     app.include_router(images_router(engine))
     app.include_router(nim_router(engine))
     app.include_router(models_router(engine))
+    app.include_router(plan_router(engine))
+    app.include_router(metrics_router(engine))
     app.include_router(openapi_router())
     app.add_exception_handler(CosmosError, handle_cosmos_error)
     app.add_exception_handler(HTTPException, handle_http)

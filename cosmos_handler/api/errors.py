@@ -1,5 +1,6 @@
 """The one table: what each class of error looks like over HTTP."""
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 # Names and values of the client's come back in errors, and may be as long as a body.
 _MAX_MESSAGE_CHARACTERS = 800
 _MAX_FIELD_CHARACTERS = 200
+# What SageMaker passes on of an error.
+_MAX_BODY_CHARACTERS = 2048
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,18 @@ TABLE: Mapping[type[errors.CosmosError], Row] = {
     errors.UnknownJob: Row(404, "unknown_job"),
     errors.NotDone: Row(409, "not_done"),
     errors.Unauthorized: Row(401, "unauthorized"),
+    errors.OverWindow: Row(400, "over_window"),
     errors.TooSlow: Row(408, "too_slow"),
     errors.Blocked: Row(400, "guardrail"),
     errors.UnsupportedMediaType: Row(415, "unsupported_media_type"),
     errors.NotAcceptable: Row(406, "not_acceptable"),
     errors.NotLocated: Row(503, "loading"),
+    errors.NotLoaded: Row(503, "loading"),
     errors.BacklogFull: Row(429, "backlog_full"),
     errors.BodiesFull: Row(503, "bodies_full"),
     errors.Stopping: Row(503, "stopping"),
     errors.JobCancelled: Row(499, "cancelled"),
+    errors.WillNotFit: Row(507, "will_not_fit"),
     errors.OutOfMemory: Row(507, "out_of_memory"),
     errors.JobFailed: Row(500, "job_failed"),
     errors.WorkerDied: Row(500, "worker_died"),
@@ -74,7 +80,24 @@ def body_of(error: errors.CosmosError, *, job_id: str | None = None) -> dict[str
         body["job_id"] = job_id
     if isinstance(error, errors.Blocked):
         body |= {"check": error.check, "guardrails": list(error.findings)}
+    elif isinstance(error, errors.OverWindow):
+        seconds = {"predicted_seconds": round(error.predicted_seconds, 1), "window_seconds": error.window_seconds}
+        body |= {"nearest": dict(error.nearest) or None, **seconds}
+    elif isinstance(error, errors.WillNotFit):
+        body |= {"nearest": dict(error.nearest) or None}
+        body["plan"] = _lines(error.table, _MAX_BODY_CHARACTERS - len(json.dumps({"error": body | {"plan": []}})))
     return {"error": body}
+
+
+def _lines(table: str, most: int) -> list[str]:
+    """As many of its lines as go into so many characters of JSON."""
+    kept: list[str] = []
+    for line in table.splitlines():
+        most -= len(json.dumps(line)) + 2  # with what stands between two of them
+        if most < 0:
+            break
+        kept.append(line)
+    return kept
 
 
 def _clipped(text: str, most: int) -> str:

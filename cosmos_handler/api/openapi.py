@@ -12,6 +12,7 @@ from cosmos_handler import __version__, errors
 from cosmos_handler.api.answer import JSON, MP4, NPZ, PNG, STREAM
 from cosmos_handler.api.errors import TABLE
 from cosmos_handler.api.json_text import JSON_LINES
+from cosmos_handler.api.plan import TEXT as PLAIN
 from cosmos_handler.schemas.invocation import CHAT, GENERATION, REASONING, Shape
 
 _SHAPES: Mapping[str, Shape] = {
@@ -25,12 +26,15 @@ _PICTURES = ("Predict", "Transfer", "Omni")
 _SETUP: tuple[type[errors.CosmosError], ...] = (
     errors.SettingsError,
     errors.CheckpointError,
+    errors.GuardrailsIncomplete,
     errors.DoesNotFit,
     errors.WorkerFailed,
 )
 _OF_A_STORE: tuple[type[errors.CosmosError], ...] = (errors.UnknownJob, errors.NotDone)
 # What any request for a job may end in; the rest of the table is for the deployer, or for jobs that are kept.
 _OF_A_JOB: tuple[type[errors.CosmosError], ...] = tuple(kind for kind in TABLE if kind not in (*_SETUP, *_OF_A_STORE))
+# What keeps a plan of no request in particular from being made.
+_UNPLANNED = (errors.NotLocated, errors.NotLoaded, errors.Stopping, errors.NotAcceptable)
 _ANYWHERE: tuple[type[errors.CosmosError], ...] = (errors.Unauthorized,)
 # Beside the table: what is no HTTP, no route, no method of it, and faults that nobody foresaw.
 _BESIDE = {400: "invalid_http", 404: "not_found", 405: "method_not_allowed", 500: "internal"}
@@ -38,6 +42,7 @@ _ERROR = {"$ref": "#/components/schemas/Error"}
 _OBJECT: dict[str, Any] = {"type": "object"}
 _BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 _TEXT: dict[str, Any] = {"type": "string"}
+_NUMBER: dict[str, Any] = {"type": "number"}
 
 
 def openapi_router() -> APIRouter:
@@ -97,6 +102,11 @@ def _paths() -> dict[str, Any]:
         "/v1/health/live": {"get": _answers({200: _OBJECT})},
         "/v1/health/ready": {"get": _answers({200: _OBJECT, 503: _OBJECT})},
         "/v1/metadata": {"get": _answers({200: _OBJECT}, (errors.NotLocated,))},
+        "/plan": {
+            "get": _answers({200: _OBJECT}, (*_UNPLANNED, errors.UnknownModel), _query("model"), {PLAIN: _TEXT}),
+            "post": _work(any_one, {PLAIN: _TEXT}),
+        },
+        "/metrics": {"get": _answers({200: None}, (), (), {PLAIN: _TEXT})},
         "/openapi.json": {"get": _answers({200: _OBJECT})},
     }
 
@@ -167,6 +177,10 @@ def _error_schema() -> dict[str, Any]:
             "type": {"type": "string", "enum": types},
             "message": _TEXT,
             **dict.fromkeys(("field", "allowed", "job_id"), _TEXT),
+            "nearest": {"type": ["object", "null"]},
+            "plan": {"type": "array", "items": _TEXT},
+            "predicted_seconds": _NUMBER,
+            "window_seconds": _NUMBER,
         },
     }
     return {"type": "object", "required": ["error"], "properties": {"error": inner}}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_handler.engine.job import Job
+from cosmos_handler.messages.machine import StageReport
 from cosmos_handler.messages.results import ImageOutput, TextOutput, VideoOutput
 from cosmos_handler.messages.wire import Done
 
@@ -22,11 +23,17 @@ def facts(job: Job, done: Done) -> dict[str, Any]:
         "revision": report.revision,
         "seed": report.seed,
         "plan": report.plan,
+        "offload": report.offload,
+        "decode": report.decode,
         "stage_seconds": {stage: round(seconds, 4) for stage, seconds in report.stage_seconds.items()},
         "device": report.device,
         "peak_device_bytes": report.peak_device_bytes,
+        "predicted_peak_bytes": report.predicted_peak_bytes,
+        "predicted_seconds": _rounded(report.predicted_seconds),
         "guardrails": [verdict.told() for verdict in report.guardrails],
     }
+    if report.retried:
+        carried["retried"] = True
     if report.guidance_usual is not None:
         carried["guidance_usual"] = report.guidance_usual
     if report.upsampled_prompt is not None:
@@ -43,15 +50,33 @@ def facts(job: Job, done: Done) -> dict[str, Any]:
         }
     elif isinstance(done.output, ImageOutput):
         carried |= {"height": done.output.height, "width": done.output.width}
+    carried["stages"] = [_told(stage) for stage in report.stages]
     return carried
 
 
+def _told(stage: StageReport) -> dict[str, Any]:
+    return {
+        "stage": stage.stage,
+        "predicted_peak_bytes": stage.predicted_peak_bytes,
+        "measured_peak_bytes": stage.measured_peak_bytes,
+        "predicted_seconds": _rounded(stage.predicted_seconds),
+        "copy_seconds": _rounded(stage.copy_seconds),
+        "seconds": _rounded(stage.seconds),
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)
+
+
 def headers(job: Job, done: Done) -> dict[str, str]:
-    """The same for a binary answer: the job id, and the facts as one line of JSON."""
+    """The same for a binary answer: the job id, and the facts as one line of JSON, with stages as rows of values."""
     carried = facts(job, done)
+    carried["stages"] = [list(stage.values()) for stage in carried["stages"]]
     result = _line(carried)
-    # What the caller knows already goes first, then a long prompt, which the file has as metadata.
-    for dispensable in (job.echo.keys(), {"upsampled_prompt"}):
+    # First goes what the file has as metadata, then what the caller knows already, then a long prompt and other
+    # things that the file has too.
+    for dispensable in ({"stages"}, job.echo.keys(), {"upsampled_prompt"}, {"plan"}, {"stage_seconds"}):
         if len(result) > _MAX_RESULT_HEADER_BYTES:
             carried = {key: value for key, value in carried.items() if key not in dispensable}
             result = _line(carried)

@@ -8,6 +8,10 @@ from typing import Any, Literal
 Family = Literal["predict2.5", "transfer2.5", "cosmos3", "reason1", "reason2"]
 
 
+# What the lists of equal blocks are called in the networks that are large; the outermost of these are what can be
+# brought to the device block by block.
+BLOCK_SERIES = ("transformer_blocks", "control_blocks", "layers", "blocks", "block", "h")
+
 CONTROL_PART = "control_"  # and NVIDIA's name of the control: what the branches of a transfer model are called
 
 
@@ -35,6 +39,9 @@ class Part:
     size_bytes: tensor data alone, as it is stored.
     dtype: torch's name of the type in which most of those bytes are stored.
     native: None for a part in the library's own form.
+    num_blocks, block_bytes, rest_bytes: how many blocks it has in the lists of BLOCK_SERIES, the size of the largest of
+        them, and of all that is in none.
+    config: its config.json, or what stands for one in NVIDIA's own form.
     """
 
     name: str
@@ -43,6 +50,11 @@ class Part:
     size_bytes: int
     dtype: str
     native: Native | None = None
+    # These follow from the files, by which parts are compared.
+    num_blocks: int = field(default=0, compare=False)
+    block_bytes: int = field(default=0, compare=False)
+    rest_bytes: int = field(default=0, compare=False)
+    config: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from cosmos_handler.artifacts.blocks import blocks_of
 from cosmos_handler.artifacts.checkpoint import Native, Part
 from cosmos_handler.artifacts.inspection import Inspection, joined
 from cosmos_handler.artifacts.native.old_torch_file import is_old, read_old_torch_file
@@ -75,7 +76,14 @@ def _siglip(look: Inspection) -> Part | None:
     if not size_bytes:
         look.fault(f"{folder} holds no weights of SigLIP's vision model")
         return None
-    return replace(part, size_bytes=size_bytes)  # its text model stays on disk
+    blocks = blocks_of({name: one.size_bytes for name, one in tensors.items() if name.startswith(_VISION)})
+    return replace(  # its text model stays on disk
+        part,
+        size_bytes=size_bytes,
+        num_blocks=blocks.num_blocks,
+        block_bytes=blocks.block_bytes,
+        rest_bytes=blocks.rest_bytes,
+    )
 
 
 def _siglip_folder(look: Inspection) -> str | None:
@@ -111,13 +119,17 @@ def _torch_part(look: Inspection, name: str, file: str) -> Part | None:
     dtype = served_dtype(look, tensors.values(), where=f"in {file}")
     if dtype is None or not names:
         return None
+    size_bytes = sum(tensors[theirs].size_bytes for theirs in names)
+    config = {"shapes": {ours: tensors[theirs].shape for theirs, ours in names.items()}}
     return Part(
         name=name,
         folder=str(PurePosixPath(file).parent),
         files=(file,),
-        size_bytes=sum(tensors[theirs].size_bytes for theirs in names),
+        size_bytes=size_bytes,
         dtype=dtype,
-        native=Native(wrappers, names, {"shapes": {ours: tensors[theirs].shape for theirs, ours in names.items()}}),
+        native=Native(wrappers, names, config),
+        rest_bytes=size_bytes,  # too small to have blocks
+        config=config,
     )
 
 

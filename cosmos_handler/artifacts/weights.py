@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from cosmos_handler.artifacts.blocks import blocks_of
 from cosmos_handler.artifacts.checkpoint import Part
 from cosmos_handler.artifacts.inspection import Inspection, joined
 from cosmos_handler.artifacts.safetensors_header import Header, StoredTensor
@@ -42,7 +43,19 @@ def find_part(look: Inspection, name: str, *, folder: str, rule: LoadingRule) ->
     dtype = served_dtype(look, tensors, where=f"of {_shown(folder)}")
     if dtype is None:
         return None
-    return Part(name=name, folder=folder, files=tuple(sorted(headers)), size_bytes=size_bytes, dtype=dtype)
+    blocks = blocks_of({name: one.size_bytes for header in headers.values() for name, one in header.tensors.items()})
+    config = joined(folder, "config.json")
+    return Part(
+        name=name,
+        folder=folder,
+        files=tuple(sorted(headers)),
+        size_bytes=size_bytes,
+        dtype=dtype,
+        num_blocks=blocks.num_blocks,
+        block_bytes=blocks.block_bytes,
+        rest_bytes=blocks.rest_bytes,
+        config=(look.json_object(config) or {}) if look.has(config) else {},
+    )
 
 
 def served_dtype(look: Inspection, tensors: Iterable[StoredTensor], *, where: str) -> str | None:

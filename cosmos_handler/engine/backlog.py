@@ -65,6 +65,11 @@ class Backlog:
         except ValueError:
             return None
 
+    @property
+    def num_waiting(self) -> int:
+        """How many stand in the line."""
+        return len(self._waiting)
+
     async def wait(self) -> None:
         """Until there may be something to take. Takes nothing itself, so that giving up waiting loses no job."""
         while not self._waiting:

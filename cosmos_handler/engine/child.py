@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,9 +23,14 @@ WORKER = (sys.executable, "-m", "cosmos_handler.worker")
 
 
 class Child:
-    """A started process. `inbox` yields its messages and, once, None when it has ended."""
+    """A started process. `inbox` yields its messages and, once, None when it has ended.
 
-    def __init__(self, command: tuple[str, ...], environment: Mapping[str, str]) -> None:
+    inherited: descriptors that it gets under the same numbers.
+    """
+
+    def __init__(
+        self, command: tuple[str, ...], environment: Mapping[str, str], *, inherited: Iterable[int] = ()
+    ) -> None:
         self.inbox: asyncio.Queue[FromWorker | None] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._sending = asyncio.Lock()
@@ -34,7 +39,7 @@ class Child:
             self._process = subprocess.Popen(
                 (*command, str(theirs.fileno())),
                 env=_with_package(environment),
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), *inherited),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C in a terminal is for the server, which lets the running job end
             )

@@ -15,14 +15,28 @@ from cosmos_handler.artifacts.elsewhere import Elsewhere
 from cosmos_handler.artifacts.guardrail import GuardrailWish, find_guardrails
 from cosmos_handler.artifacts.locate import ModelSource, locate
 from cosmos_handler.engine.backlog import Backlog, Permit
+from cosmos_handler.engine.foresight import Foresight
 from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.job import Job, new_job_id
+from cosmos_handler.engine.metrics import Metrics
 from cosmos_handler.engine.pool import Pool
 from cosmos_handler.engine.tasks import build_task
-from cosmos_handler.errors import JobFailed, NotLocated, SetupError, Stopping, WorkerFailed
+from cosmos_handler.errors import (
+    JobFailed,
+    NotLoaded,
+    NotLocated,
+    OverWindow,
+    SetupError,
+    Stopping,
+    WillNotFit,
+    WorkerFailed,
+)
 from cosmos_handler.media.fetching import Fetching
 from cosmos_handler.media.limits import MediaLimits
+from cosmos_handler.memory.plan import Plan
+from cosmos_handler.memory.usual import usual_task
+from cosmos_handler.messages.tasks import Task
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.served import Served
 
@@ -37,6 +51,7 @@ class EngineOptions:
 
     work_dir: jobs keep their files in a folder of their own under it, whose name says its owner, this server.
     elsewhere: where parts lie that a model lacks.
+    window_seconds: jobs that are predicted to take longer are refused; None: none are.
     """
 
     source: ModelSource
@@ -46,12 +61,21 @@ class EngineOptions:
     owner: str
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     fetching: Fetching = field(default_factory=Fetching)
+    window_seconds: float | None = None
 
 
 class Engine:
     """Jobs in, results out. One for the life of the server."""
 
-    def __init__(self, options: EngineOptions, *, backlog: Backlog, pool: Pool, on_failure: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        options: EngineOptions,
+        *,
+        backlog: Backlog,
+        pool: Pool,
+        on_failure: Callable[[], None],
+        metrics: Metrics | None = None,
+    ) -> None:
         self._options = options
         self._backlog = backlog
         self._pool = pool
@@ -60,8 +84,11 @@ class Engine:
         self._life: asyncio.Task[None] | None = None
         self._kept: set[asyncio.Task[None]] = set()
         self._checkpoints: tuple[Checkpoint, ...] | None = None
+        self._foresight: Foresight | None = None
         self._stopping = False
         self.failure: SetupError | None = None
+        self.metrics = metrics or Metrics()
+        self.metrics.watch(running=lambda: pool.num_running, waiting=lambda: backlog.num_waiting)
 
     @property
     def is_ready(self) -> bool:
@@ -114,33 +141,34 @@ class Engine:
     async def submit(self, invocation: Invocation, encoding: Encoding) -> AsyncIterator[Job]:
         """A job for a request; leaving the block before it has ended cancels it.
 
-        Raises RequestError before any weight moves, and Unavailable when there is no place.
+        Raises RequestError and WillNotFit before any weight moves, and Unavailable when there is no place.
         """
         self._refuse_when_stopping()
-        checkpoint = next(each for each in self.checkpoints if each.name == invocation.model.name)
+        checkpoint = self._checkpoint(invocation.model.name)
         permit = self._backlog.acquire()
         left = asyncio.Event()
         folder: Path | None = None
         job_id = new_job_id()
         try:
-            folder = Path(mkdtemp(prefix=f"{job_id}-{self._options.owner}-", dir=self._options.work_dir))
-            options = self._options
-            inbox = Inbox(folder, invocation.uploads, options.media_limits, self._decoders, options.fetching)
-            task = await build_task(invocation, checkpoint, self.checkpoints, inbox, encoding)
+            folder = self._new_folder(job_id)
+            task = await self._task(invocation, checkpoint, folder, encoding)
+            if self._foresight is not None:
+                await self._foresight.refuse_impossible(task, checkpoint.name)
             self._refuse_when_stopping()  # once more: the line was emptied at the signal, and decoding takes its time
         except BaseException as error:
             permit.close()
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, JobFailed):
-                error.job_id = job_id
-                log.error("job %s failed before it could wait: %s", job_id, error)  # noqa: TRY400 - already in the log
+                _name(error, job_id)
+            if isinstance(error, WillNotFit | OverWindow):
+                self.metrics.refused(checkpoint.name, error)
             raise
         job = Job(job_id, model=checkpoint.name, task=task, folder=folder, echo=invocation.echo)
-        self._keep(_retire(job, permit, left))
+        self._keep(self._retire(job, permit, left))
         self._backlog.put(job)
         log.info("job %s accepted for %s: %s", job.id, checkpoint.name, task.kind)
-        del invocation, inbox  # its media are in the folder now, and a kept job stays in this block for a day
+        del invocation  # its media are in the folder now, and a kept job stays in this block for a day
         try:
             yield job
         finally:
@@ -148,6 +176,31 @@ class Engine:
             if not job.state.is_terminal:
                 # On its own, because the one who leaves may be in the middle of being cancelled himself.
                 self._keep(self._pool.cancel(job))
+
+    async def plan(self, invocation: Invocation, encoding: Encoding) -> Plan:
+        """How a request would be done here, and what it would take; nothing of it is run.
+
+        Raises as submit does where the request would be refused, and NotLoaded while nothing can be said.
+        """
+        self._refuse_when_stopping()
+        checkpoint = self._checkpoint(invocation.model.name)
+        foresight = self._known()
+        job_id = new_job_id()
+        folder = self._new_folder(job_id)
+        try:
+            task = await self._task(invocation, checkpoint, folder, encoding)
+        except JobFailed as error:
+            _name(error, job_id)
+            raise
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        return await foresight.plan(task, checkpoint.name)
+
+    async def usual_plan(self, model: str) -> Plan:
+        """The same for a model's usual request, by the model's own name."""
+        self._refuse_when_stopping()
+        checkpoint = self._checkpoint(model)
+        return await self._known().plan(usual_task(checkpoint), checkpoint.name)
 
     async def cancel(self, job: Job) -> None:
         """Stop a job: at once when it waits, at its next step when it runs. Harmless when it has ended."""
@@ -166,6 +219,22 @@ class Engine:
     def queue_position(self, job: Job) -> int | None:
         """1 for the job that is next; None for one that does not wait."""
         return self._backlog.position(job)
+
+    def _checkpoint(self, name: str) -> Checkpoint:
+        return next(each for each in self.checkpoints if each.name == name)
+
+    def _known(self) -> Foresight:
+        if self._foresight is None:
+            raise NotLoaded("the models are still being loaded", retry_after_seconds=10)
+        return self._foresight
+
+    def _new_folder(self, job_id: str) -> Path:
+        return Path(mkdtemp(prefix=f"{job_id}-{self._options.owner}-", dir=self._options.work_dir))
+
+    async def _task(self, invocation: Invocation, checkpoint: Checkpoint, folder: Path, encoding: Encoding) -> Task:
+        options = self._options
+        inbox = Inbox(folder, invocation.uploads, options.media_limits, self._decoders, options.fetching)
+        return await build_task(invocation, checkpoint, self.checkpoints, inbox, encoding)
 
     def _refuse_when_stopping(self) -> None:
         if self._stopping:
@@ -194,6 +263,8 @@ class Engine:
         )
         if guardrails.checks:
             log.info("guardrails: %s, from %s", ", ".join(guardrails.checks), guardrails.path)
+        seconds = self._options.window_seconds
+        self._foresight = Foresight(self._pool, self._checkpoints, guardrails, window_seconds=seconds)
         await self._pool.run(self._checkpoints, guardrails)
 
     def _life_ended(self, life: asyncio.Task[None]) -> None:
@@ -211,10 +282,16 @@ class Engine:
         self.stop_accepting()
         self._on_failure()
 
+    async def _retire(self, job: Job, permit: Permit, left: asyncio.Event) -> None:
+        """Give the permit back when the job has ended, and its folder when its caller has read it."""
+        await job.ended()
+        permit.close()
+        self.metrics.ended(job)
+        await left.wait()
+        await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
 
-async def _retire(job: Job, permit: Permit, left: asyncio.Event) -> None:
-    """Give the permit back when the job has ended, and its folder when its caller has read it."""
-    await job.ended()
-    permit.close()
-    await left.wait()
-    await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
+
+def _name(error: JobFailed, job_id: str) -> None:
+    """Give a fault before there is a job an id that the log knows."""
+    error.job_id = job_id
+    log.error("job %s failed before it could wait: %s", job_id, error)

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.guardrail import Guardrails
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.child import WORKER, Child
+from cosmos_handler.engine.host_files import HostFiles
 from cosmos_handler.engine.job import Job
 from cosmos_handler.errors import (
     Blocked,
@@ -20,6 +21,7 @@ from cosmos_handler.errors import (
     WorkerDied,
     WorkerFailed,
 )
+from cosmos_handler.messages.machine import Machine, MemoryWish
 from cosmos_handler.messages.wire import (
     Cancel,
     Cancelled,
@@ -27,6 +29,7 @@ from cosmos_handler.messages.wire import (
     Failed,
     Fatal,
     FromWorker,
+    Learned,
     Loading,
     Progress,
     Ready,
@@ -41,15 +44,24 @@ log = logging.getLogger(__name__)
 _MAX_FAILED_STARTS = 3
 _SHUTDOWN_SECONDS = 3.0
 
+# Parts of gigabytes come and go: without it, what they leave would be of no use to others of another size.
+_ALLOCATOR = {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
+
 
 @dataclass
 class Group:
-    """The devices of one model process, and what it is doing. devices: ("cpu",) or indices of GPUs."""
+    """The devices of one model process, and what it is doing.
+
+    devices: ("cpu",) or indices of GPUs. machine: what it has to work with; None before it has been ready for once.
+    margins: for a stage, how many times the reckoned memory it takes, where that was learned.
+    """
 
     devices: tuple[str, ...]
     child: Child | None = None
     ready: bool = False
     job: Job | None = None
+    machine: Machine | None = None
+    margins: dict[str, float] = field(default_factory=dict)
 
     @property
     def device(self) -> str:
@@ -58,7 +70,8 @@ class Group:
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """The process sees its own devices only."""
-        return {**base, "CUDA_VISIBLE_DEVICES": "" if self.device == "cpu" else ",".join(self.devices)}
+        visible = "" if self.device == "cpu" else ",".join(self.devices)
+        return {**_ALLOCATOR, **base, "CUDA_VISIBLE_DEVICES": visible}
 
 
 class Pool:
@@ -71,6 +84,7 @@ class Pool:
         *,
         environment: Mapping[str, str],
         cpu_threads: int | None,
+        memory: MemoryWish = MemoryWish(),  # noqa: B008 - a frozen value
         command: tuple[str, ...] = WORKER,
         restart_delay: Callable[[int], float] = lambda failures: 0.5 * 2**failures,
     ) -> None:
@@ -79,6 +93,7 @@ class Pool:
         self._environment = environment
         self._cpu_threads = cpu_threads
         self._command = command
+        self.memory = memory
         self._restart_delay = restart_delay
         self._closing = False
 
@@ -87,11 +102,35 @@ class Pool:
         """Whether a job sent now would run."""
         return any(group.ready for group in self.groups)
 
+    @property
+    def machine(self) -> Machine | None:
+        """What the smallest group has to work with, for any of them may get a job; None before one was ready."""
+        machines = [group.machine for group in self.groups if group.machine is not None]
+        return min(machines, key=lambda machine: (machine.device_bytes, machine.host_bytes), default=None)
+
+    @property
+    def margins(self) -> Mapping[str, float]:
+        """What any group has learned of the memory that stages take."""
+        learned: dict[str, float] = {}
+        for group in self.groups:
+            for stage, margin in group.margins.items():
+                learned[stage] = max(margin, learned.get(stage, 1.0))
+        return learned
+
+    @property
+    def num_running(self) -> int:
+        """How many jobs run."""
+        return sum(group.job is not None for group in self.groups)
+
     async def run(self, checkpoints: tuple[Checkpoint, ...], guardrails: Guardrails) -> None:
         """Keep a process up for every group, until cancelled. Raises SetupError when that is hopeless."""
-        async with asyncio.TaskGroup() as tasks:
-            for group in self.groups:
-                tasks.create_task(self._tend(group, checkpoints, guardrails))
+        files = HostFiles(checkpoints, guardrails)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for group in self.groups:
+                    tasks.create_task(self._tend(group, checkpoints, guardrails, files))
+        finally:
+            files.close()
 
     async def cancel(self, job: Job) -> None:
         """Stop a job: at once when it waits, at its next step when it runs. Harmless when it has ended."""
@@ -112,10 +151,13 @@ class Pool:
                 group.job.fail(Stopping("the server is shutting down", retry_after_seconds=30))
         await asyncio.gather(*(_end(group.child) for group in self.groups if group.child is not None))
 
-    async def _tend(self, group: Group, checkpoints: tuple[Checkpoint, ...], guardrails: Guardrails) -> None:
+    async def _tend(
+        self, group: Group, checkpoints: tuple[Checkpoint, ...], guardrails: Guardrails, files: HostFiles
+    ) -> None:
         failures = 0
         while not self._closing:
-            child = group.child = Child(self._command, group.environment(self._environment))
+            inherited = files.descriptors.values()
+            child = group.child = Child(self._command, group.environment(self._environment), inherited=inherited)
             log.info("model process %d started for %s", child.pid, ",".join(group.devices))
             try:
                 setup = Setup(
@@ -123,6 +165,9 @@ class Pool:
                     guardrails=guardrails,
                     device=group.device,
                     cpu_threads=self._cpu_threads,
+                    memory=self.memory,
+                    host_files=files.descriptors,
+                    margins=self.margins,
                 )
                 await child.send(setup)
                 if await self._became_ready(child, group):
@@ -146,7 +191,7 @@ class Pool:
         while (message := await child.inbox.get()) is not None:
             if isinstance(message, Ready):
                 log.info("model process %d is ready on %s\n%s", child.pid, message.device, message.plan)
-                group.ready = True
+                group.ready, group.machine = True, message.machine or group.machine
                 return True
             if isinstance(message, Fatal):
                 raise WorkerFailed(message.problem)
@@ -201,6 +246,9 @@ async def _end(child: Child) -> None:
 
 def _apply(message: FromWorker, group: Group) -> None:
     job = group.job
+    if isinstance(message, Learned):
+        group.margins[message.stage] = max(message.margin, group.margins.get(message.stage, 1.0))
+        return
     if isinstance(message, Loading | Ready | Fatal):
         raise WorkerFailed(f"the model process said {message.type} in the middle of its work: this is a bug")
     if job is None or job.id != message.job_id:

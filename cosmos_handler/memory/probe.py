@@ -4,21 +4,68 @@ from pathlib import Path
 
 import torch
 
-_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+from cosmos_handler.memory import rates
+from cosmos_handler.memory.reserves import device_bytes_of_free, host_bytes_of_available
+from cosmos_handler.messages.machine import Machine, MemoryWish
+
+# The limit of the container, what it takes now, and where it says how much of that is pages of files it could drop.
+_CGROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+    ),
+)
+
+
+def measure_machine(device: str, wish: MemoryWish, files: list[Path], *, shared_bytes: int = 0) -> Machine:
+    """What this process has to work with, before it has taken any of it.
+
+    files: of weights, to see how fast they are read. shared_bytes: of weights that other processes have put into host
+    memory for this one as well.
+    """
+    where = torch.device(device)
+    device_bytes = _device_bytes(device, wish)
+    machine = Machine(
+        name=str(torch.cuda.get_device_name()) if device == "cuda" else "cpu",
+        device_bytes=device_bytes,
+        host_bytes=_host_bytes(device, wish, device_bytes) + shared_bytes,
+        link_bytes_per_second=rates.link_bytes_per_second(where),
+        disk_bytes_per_second=rates.disk_bytes_per_second(files),
+        memory_bytes_per_second=rates.memory_bytes_per_second(where),
+        linear_flops_per_second=rates.linear_flops_per_second(where),
+        attention_flops_per_second=rates.attention_flops_per_second(where),
+    )
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    return machine
+
+
+def _device_bytes(device: str, wish: MemoryWish) -> int:
+    """What the deployer gives, or all that is free."""
+    if device == "cuda":
+        there = device_bytes_of_free(device_budget_bytes(device))
+    else:
+        # Offloading has its place on a CPU only where somebody asks for it; half of the memory is the device then.
+        asked = wish.offload not in ("auto", "none") or bool(wish.placement)
+        there = device_budget_bytes(device) // (2 if asked else 1)
+    return there if wish.device_bytes is None else min(there, wish.device_bytes)
+
+
+def _host_bytes(device: str, wish: MemoryWish, device_bytes: int) -> int:
+    """What weights may take of the host's memory; where that is the device itself, what its budget leaves."""
+    available = host_bytes_of_available(host_available_bytes())
+    left = max(0, available - (device_bytes if device == "cpu" else 0))
+    return left if wish.host_bytes is None else min(left, wish.host_bytes)
 
 
 def device_budget_bytes(device: str) -> int:
-    """What parts may take on the device now: free memory of the GPU, or of the host where that is the device."""
+    """What there is free on the device now: of the GPU, or of the host where that is the device."""
     if device == "cuda":
         free, _ = torch.cuda.mem_get_info()
         return free
     return host_available_bytes()
-
-
-def spare_bytes(device: str) -> int:
-    """What a run may still take: as above, and what the allocator holds from earlier runs without using it."""
-    held = torch.cuda.memory_reserved() - torch.cuda.memory_allocated() if device == "cuda" else 0
-    return device_budget_bytes(device) + held
 
 
 def host_available_bytes() -> int:
@@ -29,12 +76,18 @@ def host_available_bytes() -> int:
             break
     else:
         raise RuntimeError("/proc/meminfo has no MemAvailable: this needs Linux 3.14 or newer")
-    for name in _CGROUP_LIMITS:
-        limit = Path(name)
-        text = limit.read_text().strip() if limit.exists() else "max"
+    for limit, usage, stat in _CGROUPS:
+        text = Path(limit).read_text().strip() if Path(limit).exists() else "max"
         if text != "max":
-            available = min(available, int(text))
-    return available
+            taken = int(Path(usage).read_text()) - _droppable_bytes(Path(stat))
+            available = min(available, int(text) - taken)
+    return max(0, available)
+
+
+def _droppable_bytes(stat: Path) -> int:
+    """Pages of files in a container's account that nobody has touched lately."""
+    lines = dict(line.split(maxsplit=1) for line in stat.read_text().splitlines())
+    return int(lines.get("inactive_file", lines.get("total_inactive_file", "0")))
 
 
 class Peak:

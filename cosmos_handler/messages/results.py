@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from cosmos_handler.messages.machine import DecodeMode, StageReport
 from cosmos_handler.messages.tasks import Value
 
 
@@ -28,6 +29,10 @@ class Verdict(Value):
 class Report(Value):
     """What every answer carries, besides its job id.
 
+    plan: part → where its weights lay. offload: what chose that: "auto", a row of NVIDIA's tables, or "by hand".
+    decode: "tiled" where the VAE decoded in overlapping tiles, which changes pixels.
+    stages: what was predicted of each and how it went. retried: it ran out of device memory once, and was run again
+    with a smaller plan. predicted_peak_bytes, predicted_seconds: of the whole run.
     upsampled_prompt: what a reasoner made of the prompt, where that was asked for.
     guardrails: in the order in which they ran, then those that are switched off; none for an answer in words.
     guidance_usual: the guidance of a generated answer as unconditional + g (conditional - unconditional).
@@ -43,6 +48,12 @@ class Report(Value):
     guardrails: tuple[Verdict, ...]
     guidance_usual: float | None = None
     upsampled_prompt: str | None = None
+    decode: DecodeMode = "exact"
+    offload: str = "auto"
+    stages: tuple[StageReport, ...] = ()
+    retried: bool = False
+    predicted_peak_bytes: int | None = None
+    predicted_seconds: float | None = None
 
 
 class VideoOutput(Value):

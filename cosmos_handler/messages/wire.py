@@ -1,11 +1,13 @@
 """The door: everything the serving process and a model process say to each other, and nothing else."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.guardrail import Guardrails
+from cosmos_handler.messages.machine import Machine, MemoryWish
 from cosmos_handler.messages.results import Output, Report, Verdict
 from cosmos_handler.messages.tasks import Task, Value
 
@@ -15,7 +17,9 @@ from cosmos_handler.messages.tasks import Task, Value
 class Setup(Value):
     """First of all: load these, and let every picture pass the guardrails.
 
-    device is "cpu" or "cuda"; cpu_threads None leaves torch's own choice.
+    device is "cpu" or "cuda"; cpu_threads None leaves torch's own choice. host_files: for each part, by owner and name,
+    the descriptor of the file for its weights where they lie in host memory, which all model processes share. margins:
+    what processes before this one have learned of stages.
     """
 
     type: Literal["setup"] = "setup"
@@ -23,6 +27,9 @@ class Setup(Value):
     guardrails: Guardrails
     device: str
     cpu_threads: int | None
+    memory: MemoryWish = MemoryWish()
+    host_files: Mapping[str, int] = {}
+    margins: Mapping[str, float] = {}
 
 
 class Run(Value):
@@ -62,11 +69,20 @@ class Loading(Value):
 
 
 class Ready(Value):
-    """Everything is loaded; jobs may come. plan is the table to log."""
+    """Everything is loaded; jobs may come. plan is the table to log, machine what plans are held against."""
 
     type: Literal["ready"] = "ready"
     device: str
     plan: str
+    machine: Machine | None = None
+
+
+class Learned(Value):
+    """A stage takes more of the device than was reckoned: margin times as much, beside the weights."""
+
+    type: Literal["learned"] = "learned"
+    stage: str
+    margin: float
 
 
 class Fatal(Value):
@@ -130,7 +146,7 @@ class Cancelled(Value):
 
 
 ToWorker = Setup | Run | Cancel | Shutdown
-FromWorker = Loading | Ready | Fatal | Progress | Token | Done | Failed | Cancelled
+FromWorker = Loading | Ready | Learned | Fatal | Progress | Token | Done | Failed | Cancelled
 
 # An error that goes to the log must not carry prompts or answers there.
 _QUIET = ConfigDict(hide_input_in_errors=True)

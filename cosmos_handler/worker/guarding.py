@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NoReturn, TypeVar
@@ -10,16 +10,14 @@ from typing import NoReturn, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
 from cosmos_handler.artifacts.guardrail import CHECKS, Guardrails
 from cosmos_handler.errors import Blocked
 from cosmos_handler.families.base import Context, Stopped
 from cosmos_handler.guardrails.finding import Finding, TextCheck, VideoCheck
 from cosmos_handler.guardrails.loading import load_guardrail, text_checks, video_checks
-from cosmos_handler.memory.place import PlacedParts
+from cosmos_handler.memory.place import Residence
 from cosmos_handler.messages.results import Verdict
-from cosmos_handler.messages.wire import Loading
 
 T = TypeVar("T")
 
@@ -32,25 +30,13 @@ _NOT_OURS = (Stopped, torch.OutOfMemoryError, torch.AcceleratorError)
 class Guards:
     """All checks of this process, loaded and placed. Raises SetupError where they cannot be."""
 
-    def __init__(
-        self,
-        guardrails: Guardrails,
-        placements: Mapping[str, str],
-        *,
-        device: str,
-        on_loaded: Callable[[BaseModel], None],
-    ) -> None:
+    def __init__(self, guardrails: Guardrails, residence: Residence) -> None:
         modules = {}
         for part in guardrails.parts:
-            began = time.perf_counter()
             module = load_guardrail(guardrails, part)
-            if module is None:
-                continue  # an adapter, which is loaded with the model it belongs to
-            modules[part.name] = module
-            seconds = time.perf_counter() - began
-            on_loaded(Loading(model=guardrails.name, part=part.name, size_bytes=part.size_bytes, seconds=seconds))
-        self.placements = dict(placements)
-        parts = PlacedParts(modules, placements, device=device)
+            if module is not None:  # an adapter is loaded with the model it belongs to
+                modules[part.name] = module
+        parts = residence.add(guardrails.name, modules)
         self._texts = text_checks(guardrails, parts)
         self._videos = video_checks(guardrails, parts)
         made = (*(check.name for check in self._texts), *(check.name for check in self._videos))

@@ -1,46 +1,49 @@
-"""The loaded models, and one run, always in this order: guard prompt → family → guard frames → encode → report.
+"""One run, always in this order: plan → guard prompt → family → guard frames → encode → report.
 
-A prompt that a reasoner writes is guarded as well as the one that it was written from.
+A prompt that a reasoner writes is guarded as well as the one that it was written from. A run for which the device has
+too little memory after all is done once more, by a plan that takes less.
 """
 
-import json
 import logging
-import time
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from pydantic import BaseModel
 
-from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.defaults import usual_guidance
 from cosmos_handler.errors import Blocked, RequestError
-from cosmos_handler.families.base import Context, Family, Frames, Stopped, Words
-from cosmos_handler.families.registry import family_class
-from cosmos_handler.media.npz import write_npz
-from cosmos_handler.media.picture import write_png
-from cosmos_handler.media.video import write_mp4
-from cosmos_handler.memory.components import load_part
-from cosmos_handler.memory.place import PlacedParts
-from cosmos_handler.memory.plan import make_plan
-from cosmos_handler.memory.probe import Peak, device_budget_bytes
-from cosmos_handler.messages.results import ImageOutput, Output, Report, TextOutput, VideoOutput
+from cosmos_handler.families.base import Context, Stopped, Words
+from cosmos_handler.memory.plan import NothingFits, Plan
+from cosmos_handler.memory.planning import plan_below, plan_for
+from cosmos_handler.memory.probe import Peak
+from cosmos_handler.messages.machine import StageReport
+from cosmos_handler.messages.results import Output, Report
 from cosmos_handler.messages.tasks import Generation
-from cosmos_handler.messages.wire import Cancelled, Done, Failed, Loading, Progress, Ready, Run, Setup, Token
+from cosmos_handler.messages.wire import Cancelled, Done, Failed, Progress, Ready, Run, Setup, Token
 from cosmos_handler.redaction import remember
-from cosmos_handler.worker.guarding import Guards, Inspected
+from cosmos_handler.worker.delivery import file_output, words_output
+from cosmos_handler.worker.guarding import Inspected
+from cosmos_handler.worker.loaded import Loaded
 from cosmos_handler.worker.upsampling import upsampled_prompt
 
 log = logging.getLogger(__name__)
 
 Send = Callable[[BaseModel], None]
 
-# Encoding → the name of the file and its type.
-_FILES = {
-    "mp4": ("video.mp4", "video/mp4"),
-    "png": ("image.png", "image/png"),
-    "npz": ("frames.npz", "application/x-npz"),
-}
+# What a stage that ran out of memory is reckoned to take from then on, times what was reckoned before.
+_MARGIN_AFTER_FAILURE = 1.2
+
+
+@dataclass
+class _Attempt:
+    """One try at a run. has_spoken: words have gone out, which cannot be taken back."""
+
+    plan: Plan
+    context: Context
+    inspected: Inspected
+    is_second: bool
+    has_spoken: bool = False
 
 
 class Session:
@@ -49,42 +52,77 @@ class Session:
     def __init__(self, setup: Setup, *, send: Send) -> None:
         self._send = send
         self._device = setup.device
-        if setup.cpu_threads is not None:
-            torch.set_num_threads(setup.cpu_threads)
         self._peak = Peak(setup.device)
-        self._checkpoints = {checkpoint.name: checkpoint for checkpoint in setup.checkpoints}
-        self._plan = make_plan(setup.checkpoints, setup.guardrails, budget_bytes=device_budget_bytes(setup.device))
-        self._parts: dict[str, PlacedParts] = {}
-        self._families: dict[str, Family] = {}
-        for checkpoint in setup.checkpoints:
-            self._load(checkpoint)
-        self._guards = Guards(
-            setup.guardrails, self._plan.of(setup.guardrails.name), device=setup.device, on_loaded=send
+        self._loaded = Loaded(setup, send=send)
+        log.info("the plan while nothing runs, for the usual request: %s", self._loaded.plan_at_rest.summary())
+        send(
+            Ready(
+                device=self._device_name(),
+                plan=self._loaded.plan_at_rest.table(),
+                machine=self._loaded.machine,
+            )
         )
-        send(Ready(device=self._device_name(), plan=self._plan.table()))
 
     def run(self, message: Run, *, is_cancelled: Callable[[], bool]) -> None:
         """Do one job and say how it ended. Faults that are nobody's but ours go up to the loop."""
-        parts = self._parts[message.model]
+        try:
+            plan = plan_for(message.task, message.model, self._loaded.house)
+        except NothingFits as error:
+            self._send(Failed(job_id=message.job_id, reason="memory", problem=f"it does not fit: {error.problem}"))
+            return
+        attempt = self._attempt(message, plan, is_cancelled, is_second=False)
+        try:
+            self._run(message, attempt)
+        except torch.OutOfMemoryError:
+            second = self._after_failure(message, attempt, is_cancelled)
+            if second is None:
+                return
+            try:
+                self._run(message, second)
+            except torch.OutOfMemoryError:
+                self._after_failure(message, second, is_cancelled)
+
+    def _attempt(self, message: Run, plan: Plan, is_cancelled: Callable[[], bool], *, is_second: bool) -> _Attempt:
         job_id = message.job_id
+
+        def on_words(text: str, reasoning: bool) -> None:
+            attempt.has_spoken = True
+            self._send(Token(job_id=job_id, text=text, reasoning=reasoning))
+
         context = Context(
-            parts=parts,
+            parts=self._loaded.parts[message.model],
             is_cancelled=is_cancelled,
             on_progress=lambda stage, step, steps: self._send(
                 Progress(job_id=job_id, stage=stage, step=step, num_steps=steps)
             ),
-            on_words=lambda text, reasoning: self._send(Token(job_id=job_id, text=text, reasoning=reasoning)),
+            on_words=on_words,
+            decode_mode=plan.decode,
+            peak=self._peak,
+            text_cache=self._loaded.text_cache,
+            spare_bytes=plan.spare_bytes,
         )
-        self._peak.reset()
-        inspected = self._guards.begin(context)
+        attempt = _Attempt(plan, context, self._loaded.guards.begin(context), is_second)
+        return attempt
+
+    def _run(self, message: Run, attempt: _Attempt) -> None:
+        context, inspected, job_id = attempt.context, attempt.inspected, message.job_id
         try:
-            message = self._guarded_prompt(message, context, inspected)
-            made = self._families[message.model].run(message.task, context)
             context.raise_if_cancelled()
-            output = self._words(made) if isinstance(made, Words) else self._file(message, made, context, inspected)
-            self._send(Done(job_id=job_id, output=output, report=self._report(message, context, inspected)))
+            self._loaded.residence.apply(attempt.plan)
+            message = self._guarded_prompt(message, context, inspected)
+            made = self._loaded.families[message.model].run(message.task, context)
+            context.raise_if_cancelled()
+            if isinstance(made, Words):
+                output = words_output(made)
+            elif isinstance(message.task, Generation):
+                frames = inspected.frames(made.frames[: made.num_output_frames])
+                report = self._report(message, attempt)
+                output = file_output(message, message.task, made, frames, context, report)
+            else:
+                raise TypeError("frames came of a task that makes none: this is a bug")
+            self._done(message, attempt, output)
         except Stopped:
-            parts.release_cache()
+            self._loaded.residence.release_cache()
             self._send(Cancelled(job_id=job_id, stage=context.stage_name, step=context.step_number))
         except Blocked as error:
             self._send(
@@ -98,23 +136,33 @@ class Session:
             )
         except RequestError as error:
             self._send(_refusal(job_id, error))
-        except torch.OutOfMemoryError:
-            parts.release_cache()
-            log.exception("out of device memory in %s", context.stage_name)
-            problem = f"the device ran out of memory in {context.stage_name}; ask for fewer frames or a smaller size"
-            self._send(Failed(job_id=job_id, reason="memory", problem=problem))
 
-    def _load(self, checkpoint: Checkpoint) -> None:
-        family = family_class(checkpoint.family)
-        modules = {}
-        for part in checkpoint.parts:
-            began = time.perf_counter()
-            modules[part.name] = load_part(checkpoint, part, family.PART_CLASSES[part.name])
-            seconds = time.perf_counter() - began
-            self._send(Loading(model=checkpoint.name, part=part.name, size_bytes=part.size_bytes, seconds=seconds))
-        placed = PlacedParts(modules, self._plan.of(checkpoint.name), device=self._device)
-        self._parts[checkpoint.name] = placed
-        self._families[checkpoint.name] = family(checkpoint, placed)
+    def _done(self, message: Run, attempt: _Attempt, output: Output) -> None:
+        self._send(Done(job_id=message.job_id, output=output, report=self._report(message, attempt)))
+        if self._device != "cuda":
+            return  # what the process holds is no measure of what plans reckon with
+        for stage in attempt.plan.stages:
+            measured = attempt.context.stage_peak_bytes.get(stage.name)
+            if measured is not None and measured > stage.peak_bytes and stage.working_bytes:
+                self._loaded.learn(stage.name, (measured - stage.weights_bytes) / stage.working_bytes)
+
+    def _after_failure(self, message: Run, attempt: _Attempt, is_cancelled: Callable[[], bool]) -> _Attempt | None:
+        """What to try after the device had too little memory; None where the job has ended with that."""
+        stage = attempt.context.stage_name
+        log.exception("out of device memory in %s, with the plan: %s", stage, attempt.plan.summary())
+        self._loaded.residence.clear()
+        self._loaded.learn(stage, _MARGIN_AFTER_FAILURE)
+        problem = f"the device ran out of memory in {stage}; ask for fewer frames or a smaller size"
+        if not attempt.is_second and not attempt.has_spoken:
+            try:
+                lower = plan_below(attempt.plan, message.task, message.model, self._loaded.house)
+            except NothingFits as error:
+                problem = f"{problem} ({error.problem})"
+            else:
+                log.warning("job %s is run again, with less on the device: %s", message.job_id, lower.summary())
+                return self._attempt(message, lower, is_cancelled, is_second=True)
+        self._send(Failed(job_id=message.job_id, reason="memory", problem=problem))
+        return None
 
     def _guarded_prompt(self, message: Run, context: Context, inspected: Inspected) -> Run:
         """With the prompt to generate from, after the guardrails have seen it; an answer in words has none to see."""
@@ -125,7 +173,7 @@ class Session:
         if task.upsampling is None:
             return message
         plan = task.upsampling
-        prompt = upsampled_prompt(plan, self._families[plan.model], self._parts[plan.model], context)
+        prompt = upsampled_prompt(plan, self._loaded.families[plan.model], self._loaded.parts[plan.model], context)
         remember([prompt])  # as the request's own words: no library's log repeats it
         inspected.prompt(prompt, "the upsampled prompt")
         return message.model_copy(update={"task": task.model_copy(update={"prompt": prompt})})
@@ -133,64 +181,50 @@ class Session:
     def _device_name(self) -> str:
         return str(torch.cuda.get_device_name()) if self._device == "cuda" else "cpu"
 
-    def _words(self, words: Words) -> Output:
-        return TextOutput(
-            text=words.text,
-            reasoning=words.reasoning,
-            finish_reason=words.finish_reason,
-            prompt_tokens=words.prompt_tokens,
-            completion_tokens=words.completion_tokens,
-            found=words.found,
-        )
-
-    def _file(self, message: Run, made: Frames, context: Context, inspected: Inspected) -> Output:
-        if not isinstance(message.task, Generation):
-            raise TypeError("frames came of a task that makes none: this is a bug")
-        frames = inspected.frames(made.frames[: made.num_output_frames])
-        report = self._report(message, context, inspected)
-        comment = json.dumps({"job_id": message.job_id, **report.model_dump(mode="json")})
-        name, media_type = _FILES[message.task.encoding]
-        path = Path(message.folder) / name
-        if message.task.encoding == "npz":
-            with context.stage("write_frames"):
-                write_npz(path, {"frames": frames})
-        elif message.task.encoding == "png":
-            with context.stage("encode_image"):
-                write_png(path, frames[0], metadata={"comment": comment})
-        else:
-            with context.stage("encode_video"):
-                write_mp4(path, frames, fps=made.fps, metadata={"comment": comment})
-        if message.task.makes_picture:
-            return ImageOutput(path=str(path), media_type=media_type, height=frames.shape[1], width=frames.shape[2])
-        return VideoOutput(
-            path=str(path),
-            media_type=media_type,
-            num_frames=len(frames),
-            num_frames_generated=len(made.frames),
-            height=frames.shape[1],
-            width=frames.shape[2],
-            fps=made.fps,
-        )
-
-    def _report(self, message: Run, context: Context, inspected: Inspected) -> Report:
-        checkpoint, task = self._checkpoints[message.model], message.task
+    def _report(self, message: Run, attempt: _Attempt) -> Report:
+        checkpoint, task, context = self._loaded.checkpoints[message.model], message.task, attempt.context
         guarded = isinstance(task, Generation)
+        plan = attempt.plan
+        placements = plan.of(checkpoint.name)
+        if isinstance(task, Generation):
+            placements |= plan.of(self._loaded.house.guardrails.name)
+        peaks = context.stage_peak_bytes.values()
         return Report(
             model=checkpoint.name,
             revision=checkpoint.revision,
-            seed=message.task.seed,
+            seed=task.seed,
             device=self._device_name(),
-            plan=self._parts[message.model].placements | (self._guards.placements if guarded else {}),
+            plan=dict(placements),
             stage_seconds=dict(context.stage_seconds),
-            peak_device_bytes=self._peak.read_bytes(),
-            guardrails=inspected.verdicts() if guarded else (),
-            guidance_usual=_usual_guidance(checkpoint, message),
+            peak_device_bytes=max(peaks, default=None),
+            guardrails=attempt.inspected.verdicts() if guarded else (),
+            guidance_usual=usual_guidance(checkpoint.family, task.guidance) if isinstance(task, Generation) else None,
             upsampled_prompt=task.prompt if isinstance(task, Generation) and task.upsampling else None,
+            decode=plan.decode,
+            offload=plan.offload,
+            stages=_stages(plan, context),
+            retried=attempt.is_second,
+            predicted_peak_bytes=plan.peak_bytes,
+            predicted_seconds=plan.seconds,
         )
 
 
-def _usual_guidance(checkpoint: Checkpoint, message: Run) -> float | None:
-    return usual_guidance(checkpoint.family, message.task.guidance) if isinstance(message.task, Generation) else None
+def _stages(plan: Plan, context: Context) -> tuple[StageReport, ...]:
+    """Every stage that was gone through, beside what was planned for it."""
+    reports = []
+    for name, seconds in context.stage_seconds.items():
+        planned = plan.stage(name)
+        reports.append(
+            StageReport(
+                stage=name,
+                predicted_peak_bytes=planned.peak_bytes if planned else None,
+                measured_peak_bytes=context.stage_peak_bytes.get(name),
+                predicted_seconds=planned.seconds if planned else None,
+                copy_seconds=planned.copy_seconds if planned else None,
+                seconds=seconds,
+            )
+        )
+    return tuple(reports)
 
 
 def _refusal(job_id: str, error: RequestError) -> Failed:

@@ -18,7 +18,11 @@ def upsampled_prompt(plan: Upsampling, reasoner: Family, parts: PlacedParts, con
             context.step(step, num_steps)
 
     inner = Context(
-        parts=parts, is_cancelled=context.is_cancelled, on_progress=on_progress, on_words=lambda text, reasoning: None
+        parts=parts,
+        is_cancelled=context.is_cancelled,
+        on_progress=on_progress,
+        on_words=lambda text, reasoning: None,
+        spare_bytes=context.spare_bytes,
     )
     with context.stage("upsample_prompt"):
         words = reasoner.run(plan.question, inner)

@@ -54,6 +54,46 @@ def test_unavailable_says_when_to_come_back() -> None:
     assert response.headers["retry-after"] == "7"
 
 
+def test_what_will_not_fit_says_first_what_would() -> None:
+    table = "\n".join(f"  part {number:<3} of the plan, which is long   12.34  streamed" for number in range(100))
+    error = errors.WillNotFit("it takes 30 GiB of 24", table=table, nearest={"num_output_frames": 61})
+    response = response_for(error)
+    body = bytes(response.body)
+    assert response.status_code == 507
+    assert len(body) <= 2048  # what SageMaker passes on
+    told = json.loads(body)["error"]
+    assert list(told) == ["type", "message", "nearest", "plan"]
+    assert (told["type"], told["message"], told["nearest"]) == (
+        "will_not_fit",
+        "it takes 30 GiB of 24",
+        {"num_output_frames": 61},
+    )
+    assert len(told["plan"]) > 20
+    assert told["plan"] == table.splitlines()[: len(told["plan"])]
+
+
+def test_what_will_not_fit_at_any_size() -> None:
+    response = response_for(errors.WillNotFit("p" * 5000, table="ü" * 9000, nearest={}), job_id="job-1")
+    assert len(bytes(response.body)) <= 2048
+    told = json.loads(bytes(response.body))["error"]
+    assert (told["nearest"], told["plan"], told["job_id"]) == (None, [], "job-1")
+
+
+def test_what_takes_too_long_says_how_long() -> None:
+    error = errors.OverWindow(
+        "it takes 900 s", nearest={"height": 480, "width": 832}, predicted_seconds=900.04, window_seconds=60
+    )
+    response = response_for(error)
+    assert response.status_code == 400
+    assert json.loads(bytes(response.body))["error"] == {
+        "type": "over_window",
+        "message": "it takes 900 s",
+        "nearest": {"height": 480, "width": 832},
+        "predicted_seconds": 900.0,
+        "window_seconds": 60,
+    }
+
+
 def test_what_is_meant_for_the_deployer_is_not_told() -> None:
     assert b"/opt/ml" not in bytes(response_for(errors.CheckpointError("/opt/ml/model is empty")).body)
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cosmos_handler.api.render import as_json, headers
 from cosmos_handler.engine.job import Job
+from cosmos_handler.messages.machine import StageReport
 from cosmos_handler.messages.results import Report, VideoOutput
 from cosmos_handler.messages.wire import Done
 from tests.fakes import REPORT, done, job, video_task
@@ -27,11 +28,55 @@ def video_done(report: Report, path: str = "/nowhere/video.mp4") -> Done:
 @given(st.text(max_size=64), st.text(max_size=85), st.floats(0, 1e9))
 def test_the_header_is_ascii_json_of_at_most_2048_bytes(name: str, model: str, seconds: float) -> None:
     stages = {"encode_text": seconds, "denoise": seconds, "decode": seconds, "encode_video": seconds}
-    report = REPORT.model_copy(update={"model": model, "stage_seconds": stages, "peak_device_bytes": 2**47})
+    update = {"model": model, "stage_seconds": stages, "peak_device_bytes": 2**47, "stages": STAGES, "retried": True}
+    report = REPORT.model_copy(update=update | {"predicted_peak_bytes": 2**47, "predicted_seconds": seconds})
     shown = headers(video_job(name), video_done(report))["X-Cosmos-Result"]
     assert len(shown.encode("ascii")) <= 2048
     assert json.loads(shown)["model"] == model
     assert (json.loads(shown)["num_output_frames"], json.loads(shown)["num_frames_generated"]) == (7, 9)
+
+
+STAGES = tuple(
+    StageReport(
+        stage=stage,
+        predicted_peak_bytes=2**34,
+        measured_peak_bytes=2**34 - 1,
+        predicted_seconds=12.345678,
+        copy_seconds=0.0,
+        seconds=12.3,
+    )
+    for stage in ("guard_prompt", "encode_text", "denoise", "decode", "guard_frames")
+)
+
+
+def test_an_answer_says_what_was_planned_and_what_came_of_it(tmp_path: Path) -> None:
+    (tmp_path / "video.mp4").write_bytes(b"")
+    planned = {"stages": STAGES, "predicted_peak_bytes": 2**34, "predicted_seconds": 60.00004, "retried": True}
+    report = REPORT.model_copy(update=planned | {"decode": "tiled", "offload": "all"})
+    shown = as_json(video_job(None), video_done(report, str(tmp_path / "video.mp4")))
+    assert (shown["decode"], shown["offload"], shown["retried"]) == ("tiled", "all", True)
+    assert (shown["predicted_peak_bytes"], shown["predicted_seconds"]) == (2**34, 60.0)
+    assert shown["stages"][2] == {
+        "stage": "denoise",
+        "predicted_peak_bytes": 2**34,
+        "measured_peak_bytes": 2**34 - 1,
+        "predicted_seconds": 12.3457,
+        "copy_seconds": 0.0,
+        "seconds": 12.3,
+    }
+    plain = as_json(job(), done())
+    assert "retried" not in plain
+    assert (plain["decode"], plain["stages"], plain["predicted_seconds"]) == ("exact", [], None)
+
+
+def test_the_header_has_the_stages_as_rows_and_drops_them_first() -> None:
+    report = REPORT.model_copy(update={"stages": STAGES})
+    shown = json.loads(headers(video_job("mine"), video_done(report))["X-Cosmos-Result"])
+    assert shown["stages"][2] == ["denoise", 2**34, 2**34 - 1, 12.3457, 0.0, 12.3]
+    crowded = REPORT.model_copy(update={"stages": STAGES * 6})
+    shown = json.loads(headers(video_job("mine"), video_done(crowded))["X-Cosmos-Result"])
+    assert "stages" not in shown
+    assert (shown["name"], shown["plan"]) == ("mine", {"transformer": "resident"})
 
 
 def test_a_file_is_base64_in_json(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_health_is_open_and_everything_else_is_not(locked: Server) -> None:
     for path in ("/ping", "/v1/health/live", "/v1/health/ready"):
         assert locked.client.get(path).status_code == 200
     assert locked.client.head("/ping").status_code == 200
-    for path in ("/v1/models", "/v1/videos", "/v1/metadata", "/nowhere", "/openapi.json"):
+    for path in ("/v1/models", "/v1/videos", "/v1/metadata", "/nowhere", "/openapi.json", "/metrics", "/plan"):
         response = locked.client.get(path)
         assert (response.status_code, response.json()["error"]["type"]) == (401, "unauthorized")
         assert response.headers["www-authenticate"] == "Bearer"

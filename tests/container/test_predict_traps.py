@@ -116,7 +116,7 @@ def test_guidance_is_added_to_the_conditional(server: Server, pipeline: Any, mon
 def test_an_interrupt_still_decodes_and_a_cancel_does_not(
     folder: Path, pipeline: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from diffusers import AutoencoderKLWan
+    from diffusers.models.autoencoders.autoencoder_kl_wan import WanDecoder3d
 
     from cosmos_handler.artifacts.discover import discover
     from cosmos_handler.messages.wire import Cancelled, Done, Progress, Run
@@ -124,8 +124,13 @@ def test_an_interrupt_still_decodes_and_a_cancel_does_not(
     from tests.engine.test_generation import task
 
     decoded = []
-    decode = AutoencoderKLWan.decode
-    monkeypatch.setattr(AutoencoderKLWan, "decode", lambda *a, **k: decoded.append(1) or decode(*a, **k))
+    forward = WanDecoder3d.forward
+
+    def decode(*arguments: Any, **options: Any) -> Any:
+        decoded.extend([1] if options.get("first_chunk") else [])
+        return forward(*arguments, **options)
+
+    monkeypatch.setattr(WanDecoder3d, "forward", decode)
 
     def interrupt(pipe: Any, index: int, timestep: Any, tensors: Any) -> dict[str, Any]:
         pipe._interrupt = True

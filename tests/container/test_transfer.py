@@ -147,8 +147,8 @@ def test_what_the_answer_carries(server: Server, video: bytes) -> None:
         ),
         "resident",
     )
-    stages = {"guard_prompt", "encode_text", "control", "denoise", "guard_frames", "encode_video"}
-    assert set(answer["stage_seconds"]) == stages
+    stages = {"guard_prompt", "control", "encode_media", "denoise", "decode", "guard_frames", "encode_video"}
+    assert set(answer["stage_seconds"]) - {"encode_text"} == stages  # a prompt that was here before is not encoded
 
 
 def test_progress_counts_the_steps_of_all_chunks(server: Server, video: bytes) -> None:
@@ -156,7 +156,7 @@ def test_progress_counts_the_steps_of_all_chunks(server: Server, video: bytes) -
     with streamed(server, body) as heard:
         events = [data for _, data in heard]
     steps = [(event["step"], event["num_steps"]) for event in events if event.get("stage") == "denoise"]
-    assert steps == [(step, 4) for step in range(5)]
+    assert list(dict.fromkeys(steps)) == [(step, 4) for step in range(5)]
     assert events[-1]["media_type"] == "video/mp4"
 
 

@@ -9,15 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from cosmos_handler.api.errors import response_for
+from cosmos_handler.api.errors import TABLE, response_for
+from cosmos_handler.artifacts.guardrail import NO_GUARDRAILS
 from cosmos_handler.engine import engine as room
+from cosmos_handler.engine import foresight
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine
 from cosmos_handler.engine.jobstore import JobStore, KeepLimits
-from cosmos_handler.errors import DecoderFailed, InvalidField, Stopping
+from cosmos_handler.engine.pool import Group
+from cosmos_handler.errors import (
+    CosmosError,
+    DecoderFailed,
+    InvalidField,
+    NotLoaded,
+    OverWindow,
+    Stopping,
+    WillNotFit,
+)
 from cosmos_handler.messages.tasks import Answer
 from cosmos_handler.schemas.invocation import parse
-from tests.fakes import IdleEngine, question
+from tests.fakes import CARD, REASON, IdleEngine, question
 
 
 @pytest.fixture
@@ -113,3 +124,64 @@ def test_a_kept_job_keeps_no_upload_in_memory(engine: Engine, tmp_path: Path, mo
 
     monkeypatch.setattr(room, "build_task", build)
     asyncio.run(run())
+
+
+REFUSALS = [
+    WillNotFit("large", table="a plan", nearest={"num_output_frames": 61}),
+    OverWindow("long", nearest={}, predicted_seconds=2, window_seconds=1),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_what_cannot_be_done_is_refused_before_it_waits(
+    engine: Engine, backlog: Backlog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: CosmosError
+) -> None:
+    def refuse(*_: object, window_seconds: float | None) -> None:
+        assert window_seconds == 60
+        raise refusal
+
+    async def run() -> None:
+        async with engine.submit(parse({"prompt": "hello"}, models=engine.served), "mp4"):
+            raise AssertionError("it was let in")
+
+    monkeypatch.setattr(foresight, "refuse_impossible", refuse)
+    engine._pool.groups = (Group(devices=("cpu",), machine=CARD),)
+    engine._foresight = foresight.Foresight(engine._pool, (REASON,), NO_GUARDRAILS, window_seconds=60)
+    with pytest.raises(type(refusal)):
+        asyncio.run(run())
+    assert (backlog.taken, backlog.take(), list(tmp_path.iterdir())) == (0, None, [])
+    assert f'outcome="{TABLE[type(refusal)].type}"}} 1.0' in engine.metrics.text().decode()
+
+
+def test_nothing_is_planned_before_a_process_is_ready(engine: Engine, tmp_path: Path) -> None:
+    asked = parse({"prompt": "hello"}, models=engine.served)
+    for known in (None, foresight.Foresight(engine._pool, (REASON,), NO_GUARDRAILS, window_seconds=None)):
+        engine._foresight = known
+        for planning in (engine.plan(asked, "mp4"), engine.usual_plan("reason")):
+            with pytest.raises(NotLoaded):
+                asyncio.run(planning)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_goes_through_while_no_machine_is_known(engine: Engine, backlog: Backlog) -> None:
+    async def run() -> None:
+        engine._foresight = foresight.Foresight(engine._pool, (REASON,), NO_GUARDRAILS, window_seconds=1)
+        async with engine.submit(parse({"prompt": "hello"}, models=engine.served), "mp4"):
+            assert "cosmos_jobs_waiting 1.0" in engine.metrics.text().decode()
+
+    asyncio.run(run())
+
+
+def test_a_plan_takes_no_place_and_leaves_nothing(
+    engine: Engine, backlog: Backlog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(*_: object, window_seconds: float | None) -> str:
+        assert window_seconds is None
+        return "the plan"
+
+    monkeypatch.setattr(foresight, "refuse_impossible", look)
+    engine._pool.groups = (Group(devices=("cpu",), machine=CARD),)
+    engine._foresight = foresight.Foresight(engine._pool, (REASON,), NO_GUARDRAILS, window_seconds=None)
+    with backlog.acquire():  # the only one
+        made = asyncio.run(engine.plan(parse({"prompt": "hello"}, models=engine.served), "mp4"))
+    assert (made, list(tmp_path.iterdir())) == ("the plan", [])

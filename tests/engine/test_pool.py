@@ -16,25 +16,27 @@ from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.job import Job, State
 from cosmos_handler.engine.pool import Group, Pool
 from cosmos_handler.errors import InvalidField, JobFailed, OutOfMemory, Stopping, WorkerDied, WorkerFailed
+from cosmos_handler.messages.machine import MemoryWish
 from cosmos_handler.messages.results import TextOutput
 from tests.fakes import FAKE_WORKER, REASON, job
 
 
-def make_pool(backlog: Backlog, groups: int = 1) -> Pool:
+def make_pool(backlog: Backlog, groups: int = 1, memory: MemoryWish | None = None) -> Pool:
     return Pool(
         [Group(devices=("cpu",)) for _ in range(groups)],
         backlog,
         environment={"PATH": os.environ["PATH"]},
         cpu_threads=1,
+        memory=memory or MemoryWish(),
         command=FAKE_WORKER,
         restart_delay=lambda failures: 0.01,
     )
 
 
 @asynccontextmanager
-async def running(groups: int = 1) -> AsyncIterator[tuple[Pool, Backlog]]:
+async def running(groups: int = 1, memory: MemoryWish | None = None) -> AsyncIterator[tuple[Pool, Backlog]]:
     backlog = Backlog(100)
-    pool = make_pool(backlog, groups)
+    pool = make_pool(backlog, groups, memory)
     life = asyncio.create_task(pool.run((REASON,), NO_GUARDRAILS))
     try:
         await until(lambda: all(group.ready for group in pool.groups))
@@ -88,6 +90,25 @@ async def test_two_groups_share_one_line() -> None:
         await until(lambda: all(group.job is not None for group in pool.groups))
         for each in jobs:
             assert text_of(each, await each.result()) == "wols"
+
+
+@in_loop
+async def test_the_processes_hear_of_memory_and_say_what_they_have() -> None:
+    async with running(groups=2, memory=MemoryWish(device_bytes=5000, host_bytes=7000)) as (pool, backlog):
+        assert pool.machine is not None
+        assert (pool.machine.device_bytes, pool.machine.host_bytes) == (5000, 7000)
+        first, second = pool.groups
+        first.machine = pool.machine.model_copy(update={"device_bytes": 4000})  # a card that another program shares
+        assert pool.machine is first.machine
+        (dying,) = put(backlog, "die")
+        with pytest.raises(WorkerDied):
+            await dying.result()
+        await until(lambda: first.ready and second.ready)
+        assert pool.machine is not None
+
+
+def test_nothing_is_known_of_the_machine_before_a_process_is_ready() -> None:
+    assert make_pool(Backlog(1)).machine is None
 
 
 @in_loop

@@ -9,6 +9,7 @@ import pytest
 
 from cosmos_handler.errors import InvalidField
 from cosmos_handler.media.clip import MediaFile
+from cosmos_handler.memory.shapes.language import Language
 from cosmos_handler.messages.tasks import Answer, Piece, Schema, Turn, Vision
 from tests.conftest import make_tiny
 from tests.fakes import question
@@ -81,13 +82,25 @@ def test_the_cache_takes_what_is_reckoned(folder: Path, name: str) -> None:
     import torch
     from transformers import AutoModelForImageTextToText
 
-    from cosmos_handler.families.conversing.room import cache_bytes_per_token, measure
-
     model = AutoModelForImageTextToText.from_pretrained(folder / name, dtype=torch.bfloat16)
     kept = model(input_ids=torch.arange(10)[None], use_cache=True).past_key_values
     held_bytes = sum(tensor.nbytes for layer in kept.layers for tensor in (layer.keys, layer.values))
-    assert cache_bytes_per_token(model) * 10 == held_bytes
-    assert measure(model, model_tokens=5, free_bytes=cache_bytes_per_token(model) * 100).memory_tokens == 80
+    assert Language.from_config(model.config.to_dict(), "bfloat16").cache_bytes_per_token * 10 == held_bytes
+
+
+@pytest.mark.parametrize("name", ["reason1", "reason2"])
+def test_the_memory_beside_the_weights_says_how_long_a_conversation_may_be(folder: Path, name: str) -> None:
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    from cosmos_handler.families.conversing.room import measure
+
+    model = AutoModelForImageTextToText.from_pretrained(folder / name, dtype=torch.bfloat16)
+    assert measure(model, model_tokens=5, free_bytes=-1).memory_tokens == 0
+    tokens = [measure(model, model_tokens=5, free_bytes=mib * 2**20).memory_tokens for mib in (1, 8, 64)]
+    assert 0 <= tokens[0] < tokens[1] < tokens[2]
+    language = Language.from_config(model.config.to_dict(), "bfloat16")
+    assert language.read_bytes(tokens[2]) <= 64 * 2**20 < language.read_bytes(tokens[2]) * 1.2
 
 
 def test_a_prompt_for_which_there_is_no_memory_is_refused_before_anything_is_made(
@@ -98,15 +111,16 @@ def test_a_prompt_for_which_there_is_no_memory_is_refused_before_anything_is_mad
 
     from cosmos_handler.families.base import Context
     from cosmos_handler.families.conversing import converse
-    from cosmos_handler.memory.place import PlacedParts
+    from tests.placed import at_rest
 
     model = AutoModelForImageTextToText.from_pretrained(folder / "reason2", dtype=torch.bfloat16)
     processor = AutoProcessor.from_pretrained(folder / "reason2")
-    monkeypatch.setattr(converse, "spare_bytes", lambda device: 15 * 1024)
     monkeypatch.setattr(model, "generate", None)  # may not be called
-    parts = PlacedParts({"model": model}, {"model": "resident"}, device="cpu")
-    context = Context(parts, lambda: False, lambda stage, step, steps: None, lambda text, reasoning: None)
-    with pytest.raises(InvalidField, match=r"the model holds 262144, the memory that is free has room for 24\)"):
+    parts = at_rest({"model": model})
+    context = Context(
+        parts, lambda: False, lambda stage, step, steps: None, lambda text, reasoning: None, spare_bytes=50 * 1024
+    )
+    with pytest.raises(InvalidField, match=r"the model holds 262144, the memory that is free has room for \d+\)"):
         converse.converse(model, processor, question("word " * 40), context, context_tokens=262_144)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from cosmos_handler.artifacts.detect import detect
+from cosmos_handler.artifacts.guardrail import NO_GUARDRAILS
 from cosmos_handler.errors import CheckpointError
-from cosmos_handler.memory.plan import make_plan
+from cosmos_handler.memory.stages import part_sheets
 from scripts import make_tiny
 
 pytestmark = pytest.mark.model
@@ -70,10 +71,11 @@ def test_a_move_of_the_parts_moves_it(loaded: dict[str, Any], folder: Path) -> N
 
 def test_the_plan_counts_what_is_in_the_files(folder: Path) -> None:
     checkpoint = detect(folder, name="m")
-    plan = make_plan([checkpoint], budget_bytes=2**40)
-    assert [row.part for row in plan.rows] == ["transformer", "tokenizer", "vision_encoder"]
+    sheets = part_sheets([checkpoint], NO_GUARDRAILS, for_model="m")
+    assert [sheet.name for sheet in sheets] == ["transformer", "tokenizer", "vision_encoder"]
+    sizes = {part.name: part.size_bytes for part in checkpoint.parts}
+    assert all(sheet.size_bytes >= sizes[sheet.name] for sheet in sheets)
     index = json.loads((folder / "model.safetensors.index.json").read_text())
-    sizes = {row.part: row.size_bytes for row in plan.rows}
     assert sizes["transformer"] + sizes["vision_encoder"] == index["metadata"]["total_size"]
 
 

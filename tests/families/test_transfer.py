@@ -103,11 +103,11 @@ def load(folder: Path) -> tuple[Any, Any]:
     from cosmos_handler.artifacts.detect import detect
     from cosmos_handler.families.transfer.runner import Transfer25
     from cosmos_handler.memory.components import load_part
-    from cosmos_handler.memory.place import PlacedParts
+    from cosmos_handler.memory.place import Residence
 
     checkpoint = detect(folder, name="transfer")
     modules = {part.name: load_part(checkpoint, part, Transfer25.PART_CLASSES[part.name]) for part in checkpoint.parts}
-    placed = PlacedParts(modules, dict.fromkeys(modules, "resident"), device="cpu")
+    placed = Residence("cpu").add(checkpoint.name, modules)
     return Transfer25(checkpoint, placed), placed
 
 
@@ -133,13 +133,13 @@ class Watch:
         self._cancelled = self._cancelled or (stage, step) == self._cancel_at
 
     def count_decodes(self, vae: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        decode = vae.decode
+        forward = vae.decoder.forward
 
         def counted(*arguments: Any, **options: Any) -> Any:
-            self.num_decoded += 1
-            return decode(*arguments, **options)
+            self.num_decoded += options.get("first_chunk", False)
+            return forward(*arguments, **options)
 
-        monkeypatch.setattr(vae, "decode", counted)
+        monkeypatch.setattr(vae.decoder, "forward", counted)
 
 
 def test_steps_are_counted_over_all_chunks(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,10 +149,28 @@ def test_steps_are_counted_over_all_chunks(folder: Path, tmp_path: Path, monkeyp
     made = family.run(transfer(video=media(tmp_path, noise(13))), watch.context)
     assert made.frames.shape == (13, 32, 48, 3)
     # Chunks of five that share a frame: 5, 4 more and 4 more.
-    assert [step for step in watch.steps if step[0] == "denoise"] == [("denoise", step, 6) for step in range(7)]
+    steps = [step for step in watch.steps if step[0] == "denoise"]
+    assert list(dict.fromkeys(steps)) == [("denoise", step, 6) for step in range(7)]
     assert [step for step in watch.steps if step[0] == "control"] == [("control", step, 13) for step in range(14)]
     assert watch.num_decoded == 3
-    assert set(watch.context.stage_seconds) == {"encode_text", "control", "denoise"}
+    assert list(watch.context.stage_seconds) == ["encode_text", "control", "encode_media", "decode", "denoise"]
+
+
+def test_every_chunk_is_encoded_before_it_is_denoised_and_decoded_after(folder: Path, tmp_path: Path) -> None:
+    family, parts = load(folder)
+    task = transfer(video=media(tmp_path, noise(9)), num_frames=9, num_output_frames=9)
+    # The first chunk goes on from nothing, which is encoded once for all jobs.
+    for goes_on_from in (["encode_media", "encode_media"], ["encode_media"]):
+        watch = Watch(parts)
+        family.run(task, watch.context)
+        stages = [name for name, step, _ in watch.steps if name not in ("encode_text", "control")]
+        visits = [name for name, before in zip(stages, ["", *stages], strict=False) if name != before]
+        # Back in "denoise" between two of the others, which are nothing to each other.
+        assert [name for name in visits if name != "denoise"] == [
+            *goes_on_from, "decode", "encode_media", "encode_media", "decode",
+        ]  # fmt: skip
+        assert visits[0] == visits[-1] == "denoise"
+        assert [(step, of) for name, step, of in watch.steps if name == "decode"] == [(0, 5), (1, 5), (5, 5)] * 2
 
 
 def test_a_cancelled_run_stops_at_its_step_and_decodes_nothing_more(

@@ -47,12 +47,12 @@ def found_in(folder: Path) -> Guardrails:
 
 def checks_of(folder: Path) -> tuple[TextCheck, ...]:
     from cosmos_handler.guardrails.loading import load_guardrail, text_checks
-    from cosmos_handler.memory.place import PlacedParts
+    from tests.placed import at_rest
 
     found = found_in(folder)
     modules = {part.name: load_guardrail(found, part) for part in found.parts}
     loaded = {name: module for name, module in modules.items() if module is not None}
-    return text_checks(found, PlacedParts(loaded, {}, device="cpu"))
+    return text_checks(found, at_rest(loaded))
 
 
 @pytest.fixture(scope="module")

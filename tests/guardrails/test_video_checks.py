@@ -34,12 +34,12 @@ def parts(folder: Path) -> Any:
     from cosmos_handler.guardrails.content_filter import PART_CLASSES as OF_FILTER
     from cosmos_handler.guardrails.face_blur import PART_CLASSES as OF_BLUR
     from cosmos_handler.memory.components import load_part
-    from cosmos_handler.memory.place import PlacedParts
+    from tests.placed import at_rest
 
     guardrails = found_in(folder)
     classes = {**OF_FILTER, **OF_BLUR}
     modules = {part.name: load_part(guardrails, part, classes[part.name]) for part in guardrails.parts}
-    return PlacedParts(modules, {}, device="cpu")
+    return at_rest(modules)
 
 
 def found_in(folder: Path) -> Checkpoint:

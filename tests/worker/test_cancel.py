@@ -54,9 +54,9 @@ def test_it_ends_at_the_step(
     stage: str,
     step: int,
 ) -> None:
-    from diffusers import AutoencoderKLWan
+    from diffusers.models.autoencoders.autoencoder_kl_wan import WanDecoder3d
 
-    monkeypatch.setattr(AutoencoderKLWan, "decode", lambda *a, **k: pytest.fail("it was decoded after all"))
+    monkeypatch.setattr(WanDecoder3d, "forward", lambda *a, **k: pytest.fail("it was decoded after all"))
     models = discover(folder)
     served = [Served(each.name, each.aliases, each.family, each.tasks) for each in models]
     invocation = parse({"prompt": "a robot", "model": model, **body}, models=served)
@@ -72,4 +72,5 @@ def test_it_ends_at_the_step(
     )
     assert said[-1] == Cancelled(job_id="job", stage=stage, step=step)
     told = [each.step for each in said if isinstance(each, Progress) and each.stage == stage]
-    assert told == list(range(step + 1))  # every step is told, from before the first to the last that was done
+    # Every step is told, from before the first to the last that was done; the first again, if something was encoded.
+    assert list(dict.fromkeys(told)) == list(range(step + 1))

@@ -45,7 +45,7 @@ def judged(folder: Path, session: Any, said: list[Any], tmp_path: Path, monkeypa
 
     def judge(frames: Frames, is_cancelled: Callable[[], bool] = lambda: False) -> Any:
         made = Made(frames, num_output_frames=NUM_FRAMES, fps=16.0)
-        monkeypatch.setattr(session._families["predict2.5"], "run", lambda task, context: made)
+        monkeypatch.setattr(session._loaded.families["predict2.5"], "run", lambda task, context: made)
         said.clear()
         session.run(Run(job_id="job", model="predict2.5", task=task, folder=str(tmp_path)), is_cancelled=is_cancelled)
         return said[-1]
@@ -93,7 +93,7 @@ def test_a_check_that_raises_blocks(judged: Any, session: Any, tmp_path: Path, c
     def fail(*_: object) -> None:
         raise RuntimeError("broken on purpose")
 
-    (guard,) = [each for each in session._guards._videos if each.name == check]
+    (guard,) = [each for each in session._loaded.guards._videos if each.name == check]
     hook = guard._parts[f"guardrail_{check}"].register_forward_pre_hook(fail)
     try:
         failed = judged(noise(NUM_FRAMES))

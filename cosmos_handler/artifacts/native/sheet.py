@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cosmos_handler.artifacts.blocks import blocks_of
 from cosmos_handler.artifacts.checkpoint import Native, Part
 from cosmos_handler.artifacts.inspection import Inspection
 from cosmos_handler.artifacts.native.torch_file import read_torch_file
@@ -82,6 +83,7 @@ def part_of(
     dtype = served_dtype(look, tensors, where=f"in {weights.file}")
     if dtype is None:
         return None
+    blocks = blocks_of({line.ours: weights.tensors[line.theirs].size_bytes for line in lines})
     return Part(
         name=name,
         folder=".",
@@ -89,6 +91,10 @@ def part_of(
         size_bytes=sum(tensor.size_bytes for tensor in tensors),
         dtype=dtype,
         native=Native(wrappers=weights.wrappers, names=names, config=config),
+        num_blocks=blocks.num_blocks,
+        block_bytes=blocks.block_bytes,
+        rest_bytes=blocks.rest_bytes,
+        config=config,
     )
 
 

@@ -12,7 +12,6 @@ from cosmos_handler.families.conversing.room import longest_answer, measure
 from cosmos_handler.families.conversing.sampling import PresencePenalty, end_tokens, generate_options
 from cosmos_handler.families.conversing.thinking import ThinkSplitter, split
 from cosmos_handler.families.conversing.words import WordStreamer
-from cosmos_handler.memory.probe import spare_bytes
 from cosmos_handler.messages.tasks import Answer
 
 
@@ -36,7 +35,7 @@ def converse(
     with context.stage("prepare"):
         if task.grounding is not None:
             shown_size(task)
-        room = measure(model, model_tokens=context_tokens, free_bytes=spare_bytes(context.parts.device.type))
+        room = measure(model, model_tokens=context_tokens, free_bytes=context.spare_bytes)
         prompt = prepare(processor, task, room)
         max_tokens = longest_answer(task, prompt.num_tokens, room)
     with context.stage("generate", parts, num_steps=max_tokens):

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from cosmos_handler.errors import InvalidField
+from cosmos_handler.memory.shapes.language import Language
 from cosmos_handler.messages.tasks import Answer
 
-# The rest is for attention, the images' own activations and the logits.
-_CACHE_SHARE = 0.8
+# The rest is for what the allocator cannot use and the reckoning does not know.
+_SHARE = 0.95
 
 
 @dataclass(frozen=True)
@@ -31,16 +30,16 @@ class Room:
 
 
 def measure(model: Any, *, model_tokens: int | None, free_bytes: int) -> Room:
-    """The room beside a loaded model."""
-    return Room(model_tokens, int(free_bytes * _CACHE_SHARE) // cache_bytes_per_token(model))
-
-
-def cache_bytes_per_token(model: Any) -> int:
-    """Bytes that the keys and values of one token take in all layers."""
-    config = model.config.get_text_config()
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    bytes_per_value = torch.empty((), dtype=model.dtype).element_size()
-    return int(2 * config.num_hidden_layers * config.num_key_value_heads * head_size * bytes_per_value)
+    """The room beside a loaded model: what the planner reckons for reading and speaking has to fit."""
+    language = Language.from_config(model.config.to_dict(), str(model.dtype).removeprefix("torch."))
+    least, most = 0, max(0, free_bytes) // max(1, language.cache_bytes_per_token)
+    while least < most:
+        tokens = (least + most + 1) // 2
+        if max(language.read_bytes(tokens), language.speak_bytes(tokens)) <= free_bytes * _SHARE:
+            least = tokens
+        else:
+            most = tokens - 1
+    return Room(model_tokens, least)
 
 
 def _whole_of(task: Answer) -> str:

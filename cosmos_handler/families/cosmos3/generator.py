@@ -18,6 +18,7 @@ from cosmos_handler.artifacts.defaults import given
 from cosmos_handler.families.base import Context, Frames
 from cosmos_handler.families.conversing.prompt import refuse_control_tokens
 from cosmos_handler.families.cosmos3.prompts import read_negative_prompt, read_prompt
+from cosmos_handler.families.vae import BlankEncodings, StagedVae, decode_in_pieces, put_into, standing_in
 from cosmos_handler.messages.tasks import Omni
 
 
@@ -41,6 +42,7 @@ class Generator:
             use_native_flow_schedule=index.get("use_native_flow_schedule", False),
         )
         self._pipeline.set_progress_bar_config(disable=True)
+        self._blanks = BlankEncodings()
 
     @torch.no_grad()
     def run(self, task: Omni, context: Context) -> Frames:
@@ -49,12 +51,13 @@ class Generator:
             prompts = (("prompt", task.prompt), ("negative_prompt", task.negative_prompt))
             refuse_control_tokens(self._pipeline.text_tokenizer, prompts)
             conditioning = _conditioning(task)
-        with context.stage("denoise", ("transformer", "tokenizer"), num_steps=task.num_steps):
+        with (
+            standing_in(self._pipeline, StagedVae(self._pipeline.vae, context, self._blanks)),
+            context.stage("denoise", ("transformer",), lazily=True, num_steps=task.num_steps),
+        ):
             latents = self._denoise(task, context, conditioning)
-        with context.stage("decode", ("tokenizer",)):
-            frames = self._decode(latents)
-        if len(frames) != task.num_frames:
-            raise AssertionError(f"the decoder made {len(frames)} frames of {task.num_frames}: this is a bug")
+        frames = np.empty((task.num_frames, task.height, task.width, 3), dtype=np.uint8)
+        self._decode(latents, frames, context)
         return Frames(frames, num_output_frames=task.num_output_frames, fps=task.fps)
 
     def _denoise(self, task: Omni, context: Context, conditioning: Mapping[str, Any]) -> torch.Tensor:
@@ -90,18 +93,20 @@ class Generator:
         latents: torch.Tensor = result.video
         return latents
 
-    def _decode(self, latents: torch.Tensor) -> NDArray[np.uint8]:
-        """Latents [1, C, t, h, w] to frames [T, H, W, 3] by the pipeline's own arithmetic, which rounds."""
+    def _decode(self, latents: torch.Tensor, frames: NDArray[np.uint8], context: Context) -> None:
+        """Latents [1, C, t, h, w] into frames [T, H, W, 3] by the pipeline's own arithmetic, which rounds."""
         pipeline = self._pipeline
         dtype, shape = pipeline.vae.dtype, (1, -1, 1, 1, 1)
         mean = pipeline._vae_latents_mean.to(latents.device, dtype).view(shape)
         inverse_std = pipeline._vae_latents_inv_std.to(latents.device, dtype).view(shape)
-        decoded = pipeline.vae.decode(latents.to(dtype) / inverse_std + mean).sample
-        frames = np.empty((decoded.shape[2], *decoded.shape[3:], 3), dtype=np.uint8)
-        for number, pixels in enumerate(decoded[0].unbind(1)):  # one at a time: all at once take gigabytes as floats
-            shown = pipeline.video_processor.denormalize(pixels.to(latents.dtype).permute(1, 2, 0))
-            frames[number] = shown.float().mul_(255).round_().to(torch.uint8).cpu().numpy()
-        return frames
+
+        def take(first: int, piece: torch.Tensor) -> None:
+            shown = pipeline.video_processor.denormalize(piece[0].to(latents.dtype).permute(1, 2, 3, 0))
+            put_into(frames, first, shown.float().mul_(255).round_().to(torch.uint8))
+
+        num_made = decode_in_pieces(pipeline.vae, latents.to(dtype) / inverse_std + mean, context, take)
+        if num_made != len(frames):
+            raise AssertionError(f"the decoder made {num_made} frames of {len(frames)}: this is a bug")
 
 
 def _conditioning(task: Omni) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Cosmos3(Family):
             else:
                 self._reasoner_parts = ("transformer", "vision_encoder")
                 self._reasoner = reasoner_over(parts["transformer"], parts["vision_encoder"], folder)
+                parts.add_surface("transformer", self._reasoner)
 
     def run(self, task: Omni | Answer, context: Context) -> Frames | Words:
         """What the task asks for; the checkpoint's tasks say which kinds there are."""

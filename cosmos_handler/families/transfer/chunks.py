@@ -1,13 +1,20 @@
 """A long video made chunk by chunk: how many chunks there are, and their frames as they leave the decoder."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from diffusers.models.autoencoders.vae import DecoderOutput
 from numpy.typing import NDArray
 
+from cosmos_handler.families.base import Context
 from cosmos_handler.families.pipeline import uint8_frames
+from cosmos_handler.families.vae import BlankEncodings, StagedVae, decode_in_pieces, num_frames_of, put_into
+
+
+def on_host(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Memory of the host, whatever the device is."""
+    return torch.empty(shape, dtype=dtype)
 
 
 def overlap_frames(num_frames: int, *, chunk_frames: int, conditional_frames: int) -> int:
@@ -30,32 +37,42 @@ class Film:
         self.frames: NDArray[np.uint8] = np.empty(shape, dtype=np.uint8)
         self.num_filled = 0
         self._overlap = overlap
+        self._num_repeated = 0  # at the beginning of the present chunk
 
-    def take(self, chunk: NDArray[np.uint8]) -> None:
-        """The next chunk; what it has beyond the end is padding."""
-        fresh = chunk[self._overlap if self.num_filled else 0 :][: len(self.frames) - self.num_filled]
-        self.frames[self.num_filled : self.num_filled + len(fresh)] = fresh
+    def take(self, first: int, piece: torch.Tensor) -> None:
+        """Some frames of a chunk, [T, H, W, 3], which begin with its frame `first`; beyond the end is padding."""
+        if first == 0:
+            self._num_repeated = self._overlap if self.num_filled else 0
+        fresh = piece[max(0, self._num_repeated - first) :][: len(self.frames) - self.num_filled]
+        put_into(self.frames, self.num_filled, fresh)
         self.num_filled += len(fresh)
 
 
-class WatchedVae:
-    """Stands where the pipeline has its VAE and hands on every chunk that is decoded.
+class ChunkVae(StagedVae):
+    """Shows every chunk that the pipeline decodes to a film.
 
     The pipeline decodes each chunk once, because the next one goes on from its last frames; what it makes of them
     in the end takes several times the memory in float32, so it is asked for latents and the frames are taken here.
     """
 
-    def __init__(self, vae: torch.nn.Module, *, before: Callable[[], None], on_chunk: Callable[[Any], None]) -> None:
-        self._vae = vae
-        self._before = before
-        self._on_chunk = on_chunk
+    def __init__(self, vae: Any, context: Context, blanks: BlankEncodings, film: Film) -> None:
+        super().__init__(vae, context, blanks)
+        self._film = film
+        self._chunk = torch.empty(0)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._vae, name)
+    def decode(self, latents: torch.Tensor, return_dict: bool = True) -> Any:
+        """As the VAE does it, but into host memory, and into the same for every chunk.
 
-    def decode(self, latents: torch.Tensor, *, return_dict: bool) -> Any:
-        """As the VAE does it."""
-        self._before()
-        decoded = self._vae.decode(latents, return_dict=return_dict)  # type: ignore[operator]
-        self._on_chunk(uint8_frames(decoded[0]))
-        return decoded
+        The pipeline would take the chunk there next, and goes on from no other than the last.
+        """
+        num_frames = num_frames_of(self._vae, latents)
+
+        def take(first: int, piece: torch.Tensor) -> None:
+            shape = (1, piece.shape[1], num_frames, *piece.shape[3:])
+            if self._chunk.shape != shape:
+                self._chunk = on_host(shape, piece.dtype)
+            self._chunk[:, :, first : first + piece.shape[2]].copy_(piece)
+            self._film.take(first, uint8_frames(piece))
+
+        decode_in_pieces(self._vae, latents, self._context, take)
+        return DecoderOutput(sample=self._chunk) if return_dict else (self._chunk,)

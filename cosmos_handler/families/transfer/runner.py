@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from cosmos_handler.artifacts.checkpoint import CONTROL_PART, Checkpoint
 from cosmos_handler.families.base import Context, Family, Frames
+from cosmos_handler.families.lean import make_lean
 from cosmos_handler.families.pipeline import PARTS, pipeline_over, prompt_embeddings
-from cosmos_handler.families.transfer.chunks import Film, WatchedVae, count_chunks, overlap_frames
+from cosmos_handler.families.transfer import chunks
+from cosmos_handler.families.transfer.chunks import ChunkVae, Film, count_chunks, overlap_frames
 from cosmos_handler.families.transfer.maps import control_maps, resized
+from cosmos_handler.families.vae import BlankEncodings, standing_in
 from cosmos_handler.memory.components import PartClass
 from cosmos_handler.memory.place import PlacedParts
 from cosmos_handler.messages.tasks import Transfer
@@ -25,7 +28,7 @@ class _ReadyControl:
     """Control maps as the pipeline's own preparation would leave them, [1, 3, T, H, W] in the VAE's type."""
 
     def __init__(self, maps: NDArray[np.uint8], dtype: torch.dtype) -> None:
-        self.tensor = torch.empty((1, 3, *maps.shape[:3]), dtype=dtype)
+        self.tensor = chunks.on_host((1, 3, *maps.shape[:3]), dtype)
         for number, picture in enumerate(maps):
             # The pipeline's arithmetic, in float32, but one frame at a time: all at once take twelve bytes a value.
             scaled = 2.0 * torch.from_numpy(picture.astype(np.float32) / 255.0) - 1.0
@@ -58,13 +61,17 @@ class Transfer25(Family):
         first = parts[f"{CONTROL_PART}{checkpoint.controls[0]}"]  # each job puts its own in the place
         self._pipeline = pipeline_over(Cosmos2_5_TransferPipeline, checkpoint, parts, controlnet=first)
         for control in checkpoint.controls:
-            parts[f"{CONTROL_PART}{control}"].register_forward_pre_hook(_in_own_type, with_kwargs=True)
+            branch = parts[f"{CONTROL_PART}{control}"]
+            make_lean(branch)
+            branch.register_forward_pre_hook(_in_own_type, with_kwargs=True)
         self._pipeline.video_processor = _Preparation(self._pipeline.video_processor)
+        self._blanks = BlankEncodings()
+        self._model = checkpoint.name
 
     @torch.no_grad()
     def run(self, task: Transfer, context: Context) -> Frames:
         """The video of a task: uint8 frames, num_frames of them."""
-        embeds = prompt_embeddings(self._pipeline, task, context)
+        embeds = prompt_embeddings(self._pipeline, task, context, model=self._model)
         with context.stage("control", num_steps=task.num_frames):
             maps = control_maps(task, lambda done: context.step(done, task.num_frames))
         frames = self._denoise(task, context, maps, embeds)
@@ -85,35 +92,34 @@ class Transfer25(Family):
         num_steps = task.num_steps * count_chunks(task.num_frames, chunk_frames=chunk_frames, overlap=overlap)
         film = Film((task.num_frames, task.height, task.width, 3), overlap=overlap)
         branch = f"{CONTROL_PART}{task.control}"
-        with context.stage("denoise", ("transformer", "tokenizer", branch), num_steps=num_steps) as parts:
 
-            def after_step(pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-                # The pipeline's index starts over in every chunk. Raising is the way out: its own interrupt would
-                # still encode and decode every chunk that is left.
-                context.step(context.step_number + 1, num_steps)
-                return {}
+        def after_step(pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            # The pipeline's index starts over in every chunk. Raising is the way out: its own interrupt would
+            # still encode and decode every chunk that is left.
+            context.step(context.step_number + 1, num_steps)
+            return {}
 
-            pipeline = self._pipeline
-            pipeline.controlnet = parts[branch]
-            pipeline.vae = WatchedVae(parts["tokenizer"], before=context.raise_if_cancelled, on_chunk=film.take)
-            try:
-                pipeline(
-                    controls=_ReadyControl(maps, pipeline.vae.dtype),
-                    controls_conditioning_scale=task.control_weight,
-                    **embeds,
-                    height=task.height,
-                    width=task.width,
-                    num_frames_per_chunk=chunk_frames,
-                    num_ar_conditional_frames=overlap,
-                    num_inference_steps=task.num_steps,
-                    guidance_scale=task.guidance,
-                    # A CPU generator gives the same noise on every device.
-                    generator=torch.Generator("cpu").manual_seed(task.seed),
-                    output_type="latent",
-                    callback_on_step_end=after_step,
-                )
-            finally:
-                pipeline.vae = parts["tokenizer"]
+        vae = ChunkVae(context.parts["tokenizer"], context, self._blanks, film)
+        with (
+            standing_in(self._pipeline, vae),
+            context.stage("denoise", ("transformer", branch), lazily=True, num_steps=num_steps) as parts,
+        ):
+            self._pipeline.controlnet = parts[branch]
+            self._pipeline(
+                controls=_ReadyControl(maps, vae.dtype),
+                controls_conditioning_scale=task.control_weight,
+                **embeds,
+                height=task.height,
+                width=task.width,
+                num_frames_per_chunk=chunk_frames,
+                num_ar_conditional_frames=overlap,
+                num_inference_steps=task.num_steps,
+                guidance_scale=task.guidance,
+                # A CPU generator gives the same noise on every device.
+                generator=torch.Generator("cpu").manual_seed(task.seed),
+                output_type="latent",
+                callback_on_step_end=after_step,
+            )
         if film.num_filled != task.num_frames:
             raise AssertionError(f"the chunks made {film.num_filled} frames of {task.num_frames}: this is a bug")
         return film.frames

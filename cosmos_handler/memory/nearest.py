@@ -1,0 +1,125 @@
+"""Refuses before any work what cannot be done on this machine, and says which request could be."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from cosmos_handler.artifacts.defaults import GENERATION, Size
+from cosmos_handler.errors import OverWindow, WillNotFit
+from cosmos_handler.memory.plan import NothingFits, Plan
+from cosmos_handler.memory.planning import House, plan_for
+from cosmos_handler.messages.tasks import Answer, Generate, Omni, Task, Transfer
+
+Made = Generate | Transfer | Omni
+
+# Numbers of frames are 4k+1 wherever videos are made.
+_FRAME_STEP = 4
+
+
+def refuse_impossible(task: Task, model: str, house: House, *, window_seconds: float | None) -> Plan | None:
+    """The plan of a task that can be done; None for an answer in words, whose size is known only to its processor.
+
+    Raises WillNotFit where no placement fits, and OverWindow where the fastest takes longer than the window.
+    """
+    try:
+        plan = plan_for(task, model, house)
+    except NothingFits as error:
+        if isinstance(task, Answer):
+            return None
+        nearest = nearest_task(task, lambda smaller: plan_for(smaller, model, house) is not None)
+        raise WillNotFit(
+            f"{error.problem}; {_said(nearest)}", table=error.closest.table(), nearest=_fields(task, nearest)
+        ) from None
+    if window_seconds is not None and plan.seconds > window_seconds:
+        nearest = nearest_task(task, lambda smaller: plan_for(smaller, model, house).seconds <= window_seconds)
+        raise OverWindow(
+            f"it takes about {plan.seconds:.0f} s on {house.machine.name}, and answers must be there within "
+            f"{window_seconds:.0f} s; {_said(nearest)}",
+            predicted_seconds=plan.seconds,
+            window_seconds=window_seconds,
+            nearest=_fields(task, nearest),
+        )
+    return plan
+
+
+def nearest_task(task: Task, is_possible: Callable[[Task], bool]) -> Made | None:
+    """The nearest smaller task that is possible: fewer frames at the same size, else a smaller size as well.
+
+    None where not even the smallest is. is_possible: may raise NothingFits in place of saying no.
+    """
+
+    def possible(candidate: Task) -> bool:
+        try:
+            return is_possible(candidate)
+        except NothingFits:
+            return False
+
+    if isinstance(task, Answer):
+        return None
+    for sized in (task, *_smaller_sizes(task)):
+        frames = _most_frames(sized, possible)
+        if frames is not None:
+            return frames
+    return None
+
+
+def _most_frames(task: Made, possible: Callable[[Task], bool]) -> Made | None:
+    """The task with as many frames as are possible; None where one step of them is too many already."""
+    if possible(task):
+        return task
+    least, most = 0, (_frames(task) - 1) // _FRAME_STEP - 1  # in steps
+    if most < least or not possible(_with_frames(task, 1)):
+        return None
+    while least < most:
+        middle = (least + most + 1) // 2
+        if possible(_with_frames(task, _FRAME_STEP * middle + 1)):
+            least = middle
+        else:
+            most = middle - 1
+    # A video of one frame is none: then a smaller size is the better advice.
+    return _with_frames(task, _FRAME_STEP * least + 1) if least else None
+
+
+def _frames(task: Made) -> int:
+    """What is made at a time: the size of a job's memory."""
+    return task.num_frames_per_chunk if isinstance(task, Transfer) else task.num_frames
+
+
+def _with_frames(task: Made, frames: int) -> Made:
+    if isinstance(task, Transfer):
+        return task.model_copy(update={"num_frames_per_chunk": frames})
+    update = {"num_frames": frames, "num_output_frames": frames}
+    if isinstance(task, Generate):
+        update["num_chunks"] = 1
+    return task.model_copy(update=update)
+
+
+def _smaller_sizes(task: Made) -> Iterator[Made]:
+    """The sizes of NVIDIA's tiers below the task's own, of the nearest shape, the largest first."""
+    shape = task.height / task.width
+    sizes: set[Size] = set()
+    for row in GENERATION.values():
+        for tier in row.sizes.values():
+            nearest = min(tier.values(), key=lambda size: abs(size.height / size.width - shape))
+            sizes.add(nearest)
+    area = task.height * task.width
+    for size in sorted(sizes, key=lambda size: size.height * size.width, reverse=True):
+        if size.height * size.width < area:
+            yield task.model_copy(update={"height": size.height, "width": size.width})
+
+
+def _fields(asked: Task, nearest: Made | None) -> Mapping[str, int | str]:
+    """What the client would have to change, in NVIDIA's words."""
+    if isinstance(asked, Answer) or nearest is None:
+        return {}
+    frames_name = "num_video_frames_per_chunk" if isinstance(asked, Transfer) else "num_output_frames"
+    changed: dict[str, int | str] = {}
+    if _frames(nearest) != _frames(asked):
+        changed[frames_name] = _frames(nearest)
+    if (nearest.height, nearest.width) != (asked.height, asked.width):
+        changed["resolution"] = f"{nearest.height},{nearest.width}"
+    return changed
+
+
+def _said(nearest: Made | None) -> str:
+    if nearest is None:
+        return "no smaller request would do"
+    return f"{_frames(nearest)} frames at {nearest.width}x{nearest.height} would do"

@@ -1,0 +1,98 @@
+"""From a task and what is loaded to a plan: the one entry for both processes."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.artifacts.guardrail import Guardrails
+from cosmos_handler.memory.plan import NothingFits, Plan
+from cosmos_handler.memory.presets import rules_for
+from cosmos_handler.memory.search import choose, step_down
+from cosmos_handler.memory.sheet import PartSheet, StageSheet
+from cosmos_handler.memory.stages import part_sheets, stages_of
+from cosmos_handler.messages.machine import Machine, MemoryWish
+from cosmos_handler.messages.tasks import Answer, Generation, Task
+
+# Prompts that a plan is tried for where a longer one does not fit.
+_FEWER_TOKENS = tuple(2**power for power in range(17, 7, -1))
+
+
+@dataclass(frozen=True)
+class House:
+    """What one model process has loaded, and what it may use.
+
+    margins: for a stage's name, how many times the predicted work it takes, where that was learned.
+    """
+
+    checkpoints: tuple[Checkpoint, ...]
+    guardrails: Guardrails
+    machine: Machine
+    wish: MemoryWish
+    margins: Mapping[str, float]
+
+    def sheets(
+        self, task: Task, model: str, *, prompt_tokens: int | None = None
+    ) -> tuple[tuple[PartSheet, ...], tuple[StageSheet, ...]]:
+        """The parts of the house and the stages of a task for one of its models.
+
+        prompt_tokens: of a conversation; None: estimated, rather too many than too few.
+        """
+        by_name = {checkpoint.name: checkpoint for checkpoint in self.checkpoints}
+        upsampling = task.upsampling if isinstance(task, Generation) else None
+        reasoner = by_name[upsampling.model] if upsampling is not None else None
+        stages = stages_of(task, by_name[model], self.guardrails, reasoner, prompt_tokens=prompt_tokens)
+        return part_sheets(self.checkpoints, self.guardrails, for_model=model), tuple(self._learned(stages))
+
+    def with_margin(self, stage: str, margin: float) -> "House":
+        """The same, with what was learned of a stage."""
+        return replace(self, margins={**self.margins, stage: margin})
+
+    def _learned(self, stages: Sequence[StageSheet]) -> Sequence[StageSheet]:
+        return [_times(stage, self.margins[stage.name]) if stage.name in self.margins else stage for stage in stages]
+
+
+def plan_for(task: Task, model: str, house: House) -> Plan:
+    """The plan of a task. Raises NothingFits.
+
+    How long a conversation is shows only when its processor has read it: where the estimate does not fit, the plan is
+    for as much of it as does, and the reasoner holds what there really is against that.
+    """
+    try:
+        return _plan(task, model, house)
+    except NothingFits:
+        if not isinstance(task, Answer):
+            raise
+        for prompt_tokens in _FEWER_TOKENS:
+            with contextlib.suppress(NothingFits):
+                return _plan(task, model, house, prompt_tokens=prompt_tokens)
+        raise
+
+
+def _plan(task: Task, model: str, house: House, *, prompt_tokens: int | None = None) -> Plan:
+    parts, stages = house.sheets(task, model, prompt_tokens=prompt_tokens)
+    return choose(parts, stages, house.machine, rules_for(house.wish, parts))
+
+
+def plan_below(plan: Plan, task: Task, model: str, house: House) -> Plan:
+    """The next plan down the ladder, after one for which the device had too little memory. Raises NothingFits."""
+    parts, stages = house.sheets(task, model)
+    return step_down(plan, parts, stages, rules_for(house.wish, parts))
+
+
+def fits(task: Task, model: str, house: House) -> bool:
+    """Whether there is a plan for a task."""
+    try:
+        plan_for(task, model, house)
+    except NothingFits:
+        return False
+    return True
+
+
+def _times(stage: StageSheet, margin: float) -> StageSheet:
+    tiled = stage.tiled_working_bytes
+    return replace(
+        stage,
+        working_bytes=int(stage.working_bytes * margin),
+        tiled_working_bytes=None if tiled is None else int(tiled * margin),
+    )
