@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The models that can be served: what goes in, what a request means where it says nothing, the smallest card.
+"""The models that can be served: what goes in, what a request means where it says nothing, and a card for all of it.
 
 The figures for cards come from NVIDIA's published tables; nothing was measured here on a GPU. A running server shows
 the same defaults for the models it has loaded under GET /v1/models.
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def markdown(models: Sequence[Published]) -> str:
     """One row a model, as it stands in the README."""
     lines = [
-        "| model | tasks | goes in | defaults | smallest card |",
+        "| model | tasks | goes in | defaults | smallest card with nothing offloaded |",
         "|---|---|---|---|---|",
     ]
     for model in models:

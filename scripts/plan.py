@@ -22,6 +22,7 @@ from cosmos_handler.memory.cards import CARDS, INSTANCES  # noqa: E402
 from cosmos_handler.memory_settings import MEMORY_VARIABLES  # noqa: E402
 from cosmos_handler.messages.machine import MemoryWish, Offload  # noqa: E402
 from cosmos_handler.messages.tasks import Answer, Task  # noqa: E402
+from scripts.planned.cards_table import markdown  # noqa: E402
 from scripts.planned.models import (  # noqa: E402
     BadRequest,
     Model,
@@ -68,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.list:
         print(_listing())
+        return 0
+    if options.markdown:
+        print(markdown(options.host_gb or HOST_GIGABYTES))
         return 0
     place = _place(parser, options)
     if not place.card.has_bf16:
@@ -235,6 +239,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--model", metavar="NAME|FOLDER", help="a public model, or part of its name; or a model folder")
     what.add_argument("--all-models", action="store_true", help="one line for each public model")
     what.add_argument("--list", action="store_true", help="print the models, cards and instance types that are known")
+    what.add_argument("--markdown", action="store_true", help="the models that are served on cards of all sizes")
     place = parser.add_argument_group("the machine")
     place.add_argument("--device-gb", metavar="GB", type=_positive, help="memory of the card (default: the card's own)")
     place.add_argument("--card", metavar="NAME", help="a card that is known, such as a10g; gives the rates")

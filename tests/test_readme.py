@@ -98,7 +98,9 @@ def address(demo: str) -> Iterator[str]:
 def test_the_invocations(address: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "demo_output", tmp_path / "demo_output")
     calls = [block for block in COMMANDS if block.startswith("curl")]
-    _, _, _, question, chat = [run(call.replace("localhost:8080", address), tmp_path) for call in calls]
+    plans, _, _, _, question, chat = [run(call.replace("localhost:8080", address), tmp_path) for call in calls]
+    assert "denoise" in plans
+    assert "offload auto" in plans
     assert frames_of_mp4((tmp_path / "video.mp4").read_bytes())[0].shape == (17, 128, 192, 3)
     original = frames_of_mp4((tmp_path / "demo_output" / "input.mp4").read_bytes())[0]
     assert frames_of_mp4((tmp_path / "transfer.mp4").read_bytes())[0].shape == original.shape
@@ -136,6 +138,18 @@ def test_the_conversion(tiny_native: Path, tmp_path: Path) -> None:
     )
     run(text, tmp_path)
     assert (tmp_path / "converted" / "model_index.json").is_file()
+
+
+def test_a_plan_without_weights() -> None:
+    shown = run(command(".venv/bin/python scripts/plan.py"))
+    assert "streamed" in shown
+    assert "Cosmos-Predict2.5-14B: 77 frames at 1280x704" in shown
+
+
+def test_the_table_of_cards_is_what_the_planner_says() -> None:
+    asked = re.search(r"`(scripts/plan.py --markdown .*?)`", README)
+    assert asked is not None
+    assert run(f".venv/bin/python {asked[1]}").strip() in README
 
 
 def test_no_command_is_left_out() -> None:

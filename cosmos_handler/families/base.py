@@ -94,11 +94,11 @@ class Context:
             self._note_peak()
         seconds_beside, self._seconds_inside, self._is_inside = self._seconds_inside, 0.0, True
         self._announce(name, from_step, num_steps)
-        if self.peak is not None:
-            self.peak.reset()
         began = time.perf_counter()
         try:
             with self.parts.stage(name), self.parts.use(parts, lazily=lazily) as modules:
+                if self.peak is not None:
+                    self.peak.reset()  # what the stage before has left there is gone by now
                 yield modules
                 self.parts.synchronize()
         finally:

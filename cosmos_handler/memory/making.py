@@ -35,8 +35,9 @@ class Wanted:
     """What shall be made. num_frames: at a time. num_chunks: how many times that.
 
     passes: forwards of the transformer for a step, two with guidance. encodes: videos that the VAE reads for each
-    chunk, all of which stay on the device. times_per_frame: whether latent frames have times of their own.
-    text_tokens: of the longer prompt, for models that read prompts of any length. is_lean: as `families/lean` has it.
+    chunk. held: those that lie on the device as pixels; None: as many. times_per_frame: whether latent frames have
+    times of their own. text_tokens: of the longer prompt, for models that read prompts of any length. is_lean: as
+    `families/lean` has it.
     """
 
     num_frames: int
@@ -46,6 +47,7 @@ class Wanted:
     passes: int
     num_chunks: int = 1
     encodes: int = 1
+    held: int | None = None
     times_per_frame: bool = True
     text_tokens: int = TEXT_TOKENS
     is_lean: bool = False
@@ -72,7 +74,8 @@ def making_stages(wanted: Wanted, networks: Networks) -> tuple[StageSheet, ...]:
     network = _network(networks.transformer)
     branch = Dit.from_config(networks.control.config, networks.control.dtype) if networks.control else None
     waiting = _embeddings_bytes(network, wanted)
-    pixels = wanted.encodes * vae.video_bytes(wanted.num_frames, wanted.height, wanted.width)
+    held = wanted.encodes if wanted.held is None else wanted.held
+    pixels = held * vae.video_bytes(wanted.num_frames, wanted.height, wanted.width)
     kept_pixels = pixels
     if isinstance(network, Omni):  # its pipeline has them in float32 as well, and forgets both when they are encoded
         pixels += wanted.encodes * 3 * wanted.num_frames * wanted.height * wanted.width * FLOAT_BYTES

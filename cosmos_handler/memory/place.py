@@ -132,6 +132,8 @@ class Residence:
         return before
 
     def _bring(self, keys: Sequence[str]) -> None:
+        if not keys and not self._is_planned:
+            return  # a stage of the host alone, which need not take from the device what may be used again
         with torch.inference_mode(mode=False):
             ahead = self._ahead()
             self._make_room(keep=(*keys, *ahead))
@@ -142,6 +144,11 @@ class Residence:
                     self._parts[key].fetch()
                 except torch.OutOfMemoryError:  # it comes in its own stage then, when others have left
                     log.info("no room to fetch %s ahead", key)
+
+    @property
+    def _is_planned(self) -> bool:
+        """Whether the plan reckons with work on the device in the present stage."""
+        return bool(self._stages) and self._plan is not None and self._plan.stage(self._stages[-1]) is not None
 
     def _ahead(self) -> tuple[str, ...]:
         """What the plan has the innermost stage that it knows fetch."""

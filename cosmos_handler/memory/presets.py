@@ -38,10 +38,12 @@ def _away(rows: tuple[str, ...], offload: str) -> tuple[str, ...]:
         return ()
     if offload == "all":
         return rows
-    # A row that this family's table does not have offloads what stands before its place in the other.
-    return (
-        rows[: rows.index(offload) + 1] if offload in rows else rows[: _ROWS.index(offload)] if offload in _ROWS else ()
-    )
+    if offload in rows:
+        return rows[: rows.index(offload) + 1]
+    # A row that this family's table does not have offloads what stands before it in the other.
+    other = _AUTOREGRESSIVE_ROWS if offload in _AUTOREGRESSIVE_ROWS else _ROWS
+    before = other[: other.index(offload)]
+    return tuple(row for row in rows if row in before)
 
 
 def _placement(*, is_away: bool, flows: bool) -> Placement:

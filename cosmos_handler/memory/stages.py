@@ -131,8 +131,11 @@ def _wanted(task: Generation, vocabulary: int) -> Wanted:
     if task.upsampling is not None:
         question = task.upsampling.question
         prompt_tokens = max(prompt_tokens, question.max_tokens or question.default_max_tokens)
+    held = None
     if isinstance(task, Generate):
         chunks = task.num_chunks
+        if task.media is None and chunks == 1:
+            encodes, held = 0, 1  # the pipeline makes an empty video of its own, and lets the VAE have none
     elif isinstance(task, Transfer):
         frames, encodes = task.num_frames_per_chunk, 2  # the control, and what the chunk goes on from
         overlap = 0 if task.num_frames <= frames else task.num_conditional_frames
@@ -145,6 +148,7 @@ def _wanted(task: Generation, vocabulary: int) -> Wanted:
         passes=2 if guided else 1,
         num_chunks=chunks,
         encodes=encodes,
+        held=held,
         text_tokens=prompt_tokens + _TOKENS_AROUND_PROMPT,
         is_lean=not isinstance(task, OmniTask),
     )

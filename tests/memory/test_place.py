@@ -333,3 +333,16 @@ def test_what_a_dead_process_left_half_filled_is_filled_again() -> None:
     del memory, again
     gc.collect()
     os.close(descriptor)
+
+
+def test_a_stage_of_the_host_alone_takes_nothing_from_the_device(house: House) -> None:
+    house.residence.apply(
+        plan_of({"transformer": "swapped", "tokenizer": "swapped"}, ahead={"denoise": (), "guard_frames": ()})
+    )
+    house.residence.clear()
+    with house.parts.stage("denoise"), house.parts.use(("transformer",)):
+        pass
+    with house.parts.stage("encode_video"), house.parts.use(()):
+        assert house.state("transformer") == "whole"  # the next job may begin with it
+    with house.parts.stage("guard_frames"), house.parts.use(()):
+        assert house.state("transformer") == "away"  # what the check will need is for itself to say

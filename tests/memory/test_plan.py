@@ -156,6 +156,7 @@ ROWS = {
     "prompt_upsampler": (),
     "guardrails": ("classifier",),
     "text_encoder": ("classifier", "text_encoder"),
+    "diffusion_decoder": ("classifier", "text_encoder"),  # of which there is none here
     "tokenizer": ("classifier", "text_encoder", "tokenizer"),
     "all": ("classifier", "text_encoder", "tokenizer", "transformer"),
 }

@@ -77,7 +77,7 @@ def test_blocks_on_disk_are_those_of_the_loaded_network(name: str, checkpoints: 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("Cosmos-Predict2.5-2B", ["encode_text", "encode_media", "denoise", "decode"]),
+        ("Cosmos-Predict2.5-2B", ["encode_text", "denoise", "decode"]),  # from words alone
         ("Cosmos-Transfer2.5-2B", ["encode_text", "encode_media", "denoise", "decode"]),
         ("Cosmos3-Nano", ["encode_media", "denoise", "decode"]),
     ],
@@ -85,6 +85,12 @@ def test_blocks_on_disk_are_those_of_the_loaded_network(name: str, checkpoints: 
 def test_stages_are_those_of_the_families(name: str, expected: list[str]) -> None:
     made = stages_of(usual(name), published(name), guardrails_of_catalogue())
     assert list(dict.fromkeys(stage.name for stage in made)) == ["guard_prompt", *expected, "guard_frames"]
+
+
+def test_a_long_video_reads_the_end_of_every_chunk() -> None:
+    short, long = stages("Cosmos-Predict2.5-2B"), stages("Cosmos-Predict2.5-2B", num_chunks=3)
+    assert "encode_media" not in short
+    assert long["encode_media"].num_entries == 3
 
 
 def test_guidance_asks_the_network_twice() -> None:
