@@ -110,6 +110,8 @@ NETWORKS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
     "predict1_7b_media": ("diffusers", "CosmosTransformer3DModel", "bfloat16", {**_DIT, "in_channels": 17}),
     "predict1_14b_media": ("diffusers", "CosmosTransformer3DModel", "bfloat16",
                            {**_DIT, **_LARGE, "rope_scale": [2.0, 2.0, 2.0], "in_channels": 17}),
+    "predict2_0.6b": ("diffusers", "CosmosTransformer3DModel", "bfloat16",
+                      {**_PREDICT2, "num_attention_heads": 20, "attention_head_dim": 64, "num_layers": 20}),
     "predict2_2b": ("diffusers", "CosmosTransformer3DModel", "bfloat16", {**_PREDICT2, **_SMALL}),
     "predict2_14b": ("diffusers", "CosmosTransformer3DModel", "bfloat16", {**_PREDICT2, **_LARGE}),
     "predict2_2b_media": ("diffusers", "CosmosTransformer3DModel", "bfloat16",

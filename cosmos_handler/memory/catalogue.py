@@ -218,6 +218,9 @@ def _unserved() -> list[CatalogueModel]:
         to_video, from_media = f"predict1_{size}", f"predict1_{size}_media"
         models.append(_other(f"{name}-Text2World", "predict1", {**of_1, "transformer": to_video}, _FILM))
         models.append(_other(f"{name}-Video2World", "predict1", {**of_1, "transformer": from_media}, after_media))
+    # Its own tokenizer, for pictures alone, is taken for the larger one of the others.
+    smallest = {**of_2, "transformer": "predict2_0.6b"}
+    models.append(_other("Cosmos-Predict2-0.6B-Text2Image", "predict2", smallest, _PICTURE))
     for size in ("2b", "14b"):
         name = f"Cosmos-Predict2-{size.upper()}"
         to_picture, from_media = f"predict2_{size}", f"predict2_{size}_media"

@@ -48,11 +48,6 @@ class LoadedPart:
         if self._lane.device.type != "cpu":
             self.leave()
 
-    @property
-    def size_bytes(self) -> int:
-        """Of the whole part as it lies on the device."""
-        return self._layout.size_bytes
-
     def place(self, placement: Placement) -> None:
         """Where it is to lie from now on; it does not come yet."""
         if placement in ("swapped", "streamed") and self._host is None:

@@ -57,10 +57,6 @@ class Residence:
             part.seal()
             part.module.register_forward_pre_hook(self._lazy(part))
 
-    def sizes(self) -> dict[str, int]:
-        """What each part takes on the device, by key."""
-        return {key: part.size_bytes for key, part in self._parts.items()}
-
     def apply(self, plan: Plan, *, on_placed: Callable[[str, float], None] = lambda key, seconds: None) -> None:
         """Place everything as a plan has it. Raises torch.OutOfMemoryError where that is not true to its word.
 
@@ -108,7 +104,7 @@ class Residence:
         finally:
             self._needed.pop()
         # Those around it, which may have made room; lazy ones come when they are called again.
-        if self._needed and not self._needed[-1].lazily:
+        if self._needed and self._needed[-1].keys and not self._needed[-1].lazily:
             self._bring(self._needed[-1].keys)
 
     def synchronize(self) -> None:

@@ -127,9 +127,10 @@ class Plan:
 
     def table(self) -> str:
         """All of it for a person to read."""
-        lines = [f"  {'model':<24} {'part':<34} {'GiB':>8}  placement"]
+        owner, name = (max((len(each) for each in names), default=0) for names in self._names())
+        lines = [f"  {'model':<{owner}} {'part':<{name}} {'GiB':>8}  placement"]
         lines += [
-            f"  {part.owner:<24} {part.name:<34} {gib(part.size_bytes)}  {self.placements[part.key]}"
+            f"  {part.owner:<{owner}} {part.name:<{name}} {gib(part.size_bytes)}  {self.placements[part.key]}"
             for part in self.parts
         ]
         lines += [
@@ -143,6 +144,9 @@ class Plan:
         ]
         lines += ["", f"  {self.summary()}"]
         return "\n".join(lines)
+
+    def _names(self) -> tuple[list[str], list[str]]:
+        return [part.owner for part in self.parts] + ["model"], [part.name for part in self.parts] + ["part"]
 
     def summary(self) -> str:
         """The plan in a line."""

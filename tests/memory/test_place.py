@@ -335,6 +335,18 @@ def test_what_a_dead_process_left_half_filled_is_filled_again() -> None:
     os.close(descriptor)
 
 
+def test_a_part_that_is_used_again_and_again_in_a_stage_stays(house: House) -> None:
+    """As the checks of frames do it, batch by batch."""
+    house.residence.apply(plan_of({"transformer": "swapped", "tokenizer": "swapped"}, ahead={"guard_frames": ()}))
+    with house.parts.stage("guard_frames"), house.parts.use(()):
+        with house.parts.use(("tokenizer",)):
+            pass
+        held = house.vae.before.weight.data_ptr()
+        for _ in range(3):
+            with house.parts.use(("tokenizer",)):
+                assert house.vae.before.weight.data_ptr() == held
+
+
 def test_a_stage_of_the_host_alone_takes_nothing_from_the_device(house: House) -> None:
     house.residence.apply(
         plan_of({"transformer": "swapped", "tokenizer": "swapped"}, ahead={"denoise": (), "guard_frames": ()})
