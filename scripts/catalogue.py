@@ -213,10 +213,11 @@ def _small_guards() -> dict[str, Any]:
     ):
         with torch.device("meta"):
             module = kind({tensor: tuple(shape) for tensor, shape in shapes.items()})
-        size_bytes = measured(module, "float32")["size_bytes"]
+        all_of_it = measured(module, "float32")  # which has no blocks that are streamed
+        whole = {"num_blocks": 0, "block_bytes": 0, "rest_bytes": all_of_it["size_bytes"]}
         found[name] = {
-            "library": "cosmos_handler", "class": kind.__name__, "dtype": "float32", "size_bytes": size_bytes,
-            "num_blocks": 0, "block_bytes": 0, "rest_bytes": size_bytes, "config": {"shapes": shapes},
+            "library": "cosmos_handler", "class": kind.__name__, "dtype": "float32", **all_of_it, **whole,
+            "config": {"shapes": shapes},
         }  # fmt: skip
     return found
 

@@ -18,6 +18,7 @@ class Blocks:
     num_blocks: int
     block_bytes: int
     rest_bytes: int
+    num_tensors: int
 
 
 def blocks_of(sizes: Mapping[str, int]) -> Blocks:
@@ -30,4 +31,4 @@ def blocks_of(sizes: Mapping[str, int]) -> Blocks:
             rest_bytes += size_bytes
         else:
             blocks[name[: found.end()]] += size_bytes
-    return Blocks(len(blocks), max(blocks.values(), default=0), rest_bytes)
+    return Blocks(len(blocks), max(blocks.values(), default=0), rest_bytes, len(sizes))

@@ -40,7 +40,7 @@ class Part:
     dtype: torch's name of the type in which most of those bytes are stored.
     native: None for a part in the library's own form.
     num_blocks, block_bytes, rest_bytes: how many blocks it has in the lists of BLOCK_SERIES, the size of the largest of
-        them, and of all that is in none.
+        them, and of all that is in none. num_tensors: of all.
     config: its config.json, or what stands for one in NVIDIA's own form.
     """
 
@@ -54,6 +54,7 @@ class Part:
     num_blocks: int = field(default=0, compare=False)
     block_bytes: int = field(default=0, compare=False)
     rest_bytes: int = field(default=0, compare=False)
+    num_tensors: int = field(default=0, compare=False)
     config: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 

@@ -83,6 +83,7 @@ def _siglip(look: Inspection) -> Part | None:
         num_blocks=blocks.num_blocks,
         block_bytes=blocks.block_bytes,
         rest_bytes=blocks.rest_bytes,
+        num_tensors=blocks.num_tensors,
     )
 
 

@@ -54,6 +54,7 @@ def find_part(look: Inspection, name: str, *, folder: str, rule: LoadingRule) ->
         num_blocks=blocks.num_blocks,
         block_bytes=blocks.block_bytes,
         rest_bytes=blocks.rest_bytes,
+        num_tensors=blocks.num_tensors,
         config=(look.json_object(config) or {}) if look.has(config) else {},
     )
 

@@ -121,6 +121,7 @@ def network_part(name: str, network: str, *, more_bytes: int = 0) -> Part:
         num_blocks=blocks,
         block_bytes=found["block_bytes"] + (more_bytes // blocks if blocks else 0),
         rest_bytes=found["rest_bytes"],
+        num_tensors=found["num_tensors"],
         config=found["config"],
     )
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from cosmos_handler.artifacts.checkpoint import BLOCK_SERIES
-
-# Of torch's own allocations on a CPU; more than any kernel asks for on a GPU.
-_ALIGNMENT_BYTES = 64
+from cosmos_handler.memory.sheet import ALIGNMENT_BYTES
 
 
 @dataclass(frozen=True)
@@ -85,11 +83,12 @@ def block_series(module: torch.nn.Module) -> Iterator[Sequence[torch.nn.Module]]
 
 def _unit(tensors: Sequence[torch.Tensor], begin: int, seen: set[int]) -> Unit:
     slots, offset = [], 0
-    for tensor in tensors:
+    # Large ones first, whose sizes keep those behind them at places that are better than they have to be.
+    for tensor in sorted(tensors, key=lambda tensor: tensor.nbytes, reverse=True):
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
         size = tensor.numel() * tensor.element_size()
         slots.append(Slot(tensor, offset, size, tensor.dtype, tensor.shape))
-        offset += -(-size // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+        offset += -(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
     return Unit(tuple(slots), begin, offset)

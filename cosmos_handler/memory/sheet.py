@@ -6,6 +6,10 @@ from dataclasses import dataclass
 GROUPS = ("prompt_upsampler", "guardrails", "text_encoder", "diffusion_decoder", "tokenizer", "transformer")
 
 
+# Of tensors that lie in one stretch: what the widest loads of a GPU ask for.
+ALIGNMENT_BYTES = 16
+
+
 @dataclass(frozen=True)
 class PartSheet:
     """One set of weights.

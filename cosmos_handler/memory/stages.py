@@ -9,7 +9,7 @@ from cosmos_handler.memory.answering import answering_stage, text_tokens
 from cosmos_handler.memory.guarding import guard_frames_stages, guard_prompt_stage
 from cosmos_handler.memory.making import Networks, Wanted, making_stages
 from cosmos_handler.memory.shapes.omni import Omni
-from cosmos_handler.memory.sheet import PartSheet, StageSheet
+from cosmos_handler.memory.sheet import ALIGNMENT_BYTES, PartSheet, StageSheet
 from cosmos_handler.messages.tasks import Answer, Generate, Generation, Task, Transfer
 from cosmos_handler.messages.tasks import Omni as OmniTask
 
@@ -101,14 +101,16 @@ def _group(part: Part, *, is_upsampler: bool) -> str:
 
 
 def _sheet(owner: str, part: Part, group: str, *, more_bytes: int = 0) -> PartSheet:
+    # Between tensors that lie in one stretch; in real models next to nothing.
+    padding = ALIGNMENT_BYTES * part.num_tensors
     return PartSheet(
         owner=owner,
         name=part.name,
         group=group,
-        size_bytes=part.size_bytes + more_bytes,
+        size_bytes=part.size_bytes + more_bytes + padding,
         num_blocks=part.num_blocks,
-        block_bytes=part.block_bytes,
-        rest_bytes=part.rest_bytes + more_bytes,
+        block_bytes=part.block_bytes + (padding // part.num_blocks if part.num_blocks else 0),
+        rest_bytes=part.rest_bytes + more_bytes + padding,
     )
 
 

@@ -66,6 +66,7 @@ def part_of(name: str, part_class: PartClass, config: Mapping[str, Any], dtype: 
         num_blocks=blocks.num_blocks,
         block_bytes=blocks.block_bytes,
         rest_bytes=blocks.rest_bytes,
+        num_tensors=blocks.num_tensors,
         config=config,
     )
 

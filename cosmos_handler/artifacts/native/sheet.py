@@ -94,6 +94,7 @@ def part_of(
         num_blocks=blocks.num_blocks,
         block_bytes=blocks.block_bytes,
         rest_bytes=blocks.rest_bytes,
+        num_tensors=blocks.num_tensors,
         config=config,
     )
 
