@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 # The names that others have for fields of every request for pictures.
 PICTURE_ALIASES = {
@@ -39,10 +39,24 @@ Height = Annotated[int | None, Field(ge=1, description="pixels, together with wi
 Width = Annotated[int | None, Field(ge=1, description="pixels, together with height")]
 
 MaxTokens = Annotated[int | None, Field(ge=1, le=262_144, description="whole number, 1 to 262144")]
-Temperature = Annotated[float | None, Field(ge=0, le=2, description="number, 0 (greedy) to 2")]
+# Scores are divided by both, which for less goes beyond all numbers.
+_LEAST_TEMPERATURE, _LEAST_PENALTY = 0.0001, 0.01
+
+
+def _divides(temperature: float | None) -> float | None:
+    if temperature is not None and 0 < temperature < _LEAST_TEMPERATURE:
+        raise ValueError(f"too small to divide by: 0 (greedy), or {_LEAST_TEMPERATURE} and more")
+    return temperature
+
+
+Temperature = Annotated[
+    float | None,
+    Field(ge=0, le=2, description=f"number, 0 (greedy) or {_LEAST_TEMPERATURE} to 2"),
+    AfterValidator(_divides),
+]
 TopP = Annotated[float | None, Field(gt=0, le=1, description="number above 0, up to 1")]
 TopK = Annotated[int | None, Field(ge=1, le=1000, description="whole number, 1 to 1000")]
-RepetitionPenalty = Annotated[float | None, Field(gt=0, le=10, description="number above 0, up to 10")]
+RepetitionPenalty = Annotated[float | None, Field(ge=_LEAST_PENALTY, le=10, description="number, 0.01 to 10")]
 PresencePenalty = Annotated[float | None, Field(ge=-2, le=2, description="number, -2 to 2")]
 
 

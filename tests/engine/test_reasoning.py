@@ -67,6 +67,16 @@ def test_nvidias_way_to_draw(
     assert answer.reasoning is reasoning
 
 
+@pytest.mark.parametrize("said", [{"temperature": 5e-324}, {"temperature": 1e-5}, {"repetition_penalty": 5e-324}])
+def test_what_scores_cannot_be_divided_by_is_refused(said: dict[str, float]) -> None:
+    (name,) = said
+    with pytest.raises(InvalidField) as caught:
+        task("reason2", **said)
+    assert caught.value.field == name
+    assert "0.0" in str(caught.value)
+    assert task("reason2", temperature=0, repetition_penalty=0.01).do_sample is False
+
+
 def test_what_is_said_goes_before_what_nvidia_says() -> None:
     said = {"temperature": 0.3, "top_p": 0.4, "top_k": 5, "repetition_penalty": 1.2}
     assert drawing(task("cosmos3", **said)) == (True, *said.values())

@@ -47,6 +47,11 @@ class Case:
     said: list[Any]
 
     @property
+    def is_variant(self) -> bool:
+        """Whether another case has the same parts."""
+        return isinstance(self.task, Generate) and (self.task.num_chunks > 1 or self.task.upsampling is not None)
+
+    @property
     def groups(self) -> set[str]:
         """What can be placed by itself in this task."""
         parts, stages = self.session._loaded.house.sheets(self.task, self.model)
@@ -245,6 +250,8 @@ def test_the_output_is_the_same_and_the_peak_no_higher_than_planned(case: Case, 
     group, _, placement = wish.partition("=")
     if placement and group not in case.groups:
         pytest.skip("it has no such part")
+    if placement and case.is_variant and group not in ("prompt_upsampler", "transformer"):
+        pytest.skip("its other parts come and go as in the plain case")
     made = run(case, WISHES[wish])
     np.testing.assert_equal(made.output, resident.output)
     over = {
