@@ -5,10 +5,10 @@ import asyncio
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.guardrail import Guardrails
 from cosmos_handler.engine.pool import Pool
-from cosmos_handler.errors import NotLoaded, WillNotFit
+from cosmos_handler.errors import NotLoaded
 from cosmos_handler.memory.nearest import refuse_impossible
-from cosmos_handler.memory.plan import NothingFits, Plan
-from cosmos_handler.memory.planning import House, plan_for
+from cosmos_handler.memory.plan import Plan
+from cosmos_handler.memory.planning import House
 from cosmos_handler.messages.tasks import Task
 
 
@@ -34,16 +34,7 @@ class Foresight:
         house = self._house()
         if house is None:
             raise NotLoaded("the models are still being loaded", retry_after_seconds=10)
-        return await asyncio.to_thread(self._plan, task, model, house)
-
-    def _plan(self, task: Task, model: str, house: House) -> Plan:
-        plan = refuse_impossible(task, model, house, window_seconds=self._window_seconds)
-        if plan is not None:
-            return plan
-        try:
-            return plan_for(task, model, house)
-        except NothingFits as error:  # an answer in words, which a process would still have tried
-            raise WillNotFit(error.problem, table=error.closest.table(), nearest={}) from None
+        return await asyncio.to_thread(refuse_impossible, task, model, house, window_seconds=self._window_seconds)
 
     def _house(self) -> House | None:
         machine = self._pool.machine

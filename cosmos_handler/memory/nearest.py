@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from cosmos_handler.artifacts.defaults import GENERATION, Size
 from cosmos_handler.errors import OverWindow, WillNotFit
 from cosmos_handler.memory.plan import NothingFits, Plan
-from cosmos_handler.memory.planning import House, plan_for
+from cosmos_handler.memory.planning import House, fits, plan_for
 from cosmos_handler.messages.tasks import Answer, Generate, Omni, Task, Transfer
 
 Made = Generate | Transfer | Omni
@@ -14,17 +14,15 @@ Made = Generate | Transfer | Omni
 _FRAME_STEP = 4
 
 
-def refuse_impossible(task: Task, model: str, house: House, *, window_seconds: float | None) -> Plan | None:
-    """The plan of a task that can be done; None for an answer in words, whose size is known only to its processor.
+def refuse_impossible(task: Task, model: str, house: House, *, window_seconds: float | None) -> Plan:
+    """The plan of a task that can be done.
 
     Raises WillNotFit where no placement fits, and OverWindow where the fastest takes longer than the window.
     """
     try:
         plan = plan_for(task, model, house)
     except NothingFits as error:
-        if isinstance(task, Answer):
-            return None
-        nearest = nearest_task(task, lambda smaller: plan_for(smaller, model, house) is not None)
+        nearest = nearest_task(task, lambda smaller: fits(smaller, model, house))
         raise WillNotFit(
             f"{error.problem}; {_said(nearest)}", table=error.closest.table(), nearest=_fields(task, nearest)
         ) from None
@@ -65,8 +63,11 @@ def _most_frames(task: Made, possible: Callable[[Task], bool]) -> Made | None:
     """The task with as many frames as are possible; None where one step of them is too many already."""
     if possible(task):
         return task
-    least, most = 0, (_frames(task) - 1) // _FRAME_STEP - 1  # in steps
-    if most < least or not possible(_with_frames(task, 1)):
+    # In steps. A video of one frame is none, and a chunk has more frames than the next one repeats of it: before
+    # fewer than that, a smaller size is the better advice.
+    repeated = task.num_conditional_frames if isinstance(task, Transfer) else 0
+    least, most = 1 + max(0, repeated - 1) // _FRAME_STEP, (_frames(task) - 1) // _FRAME_STEP - 1
+    if most < least or not possible(_with_frames(task, _FRAME_STEP * least + 1)):
         return None
     while least < most:
         middle = (least + most + 1) // 2
@@ -74,8 +75,7 @@ def _most_frames(task: Made, possible: Callable[[Task], bool]) -> Made | None:
             least = middle
         else:
             most = middle - 1
-    # A video of one frame is none: then a smaller size is the better advice.
-    return _with_frames(task, _FRAME_STEP * least + 1) if least else None
+    return _with_frames(task, _FRAME_STEP * least + 1)
 
 
 def _frames(task: Made) -> int:
