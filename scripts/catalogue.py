@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ def measured(module: Any, dtype: str) -> dict[str, Any]:
     named = dict(module.named_parameters(remove_duplicate=False))
     sizes |= {name: one.numel() * one.element_size() for name, one in module.state_dict().items() if name not in named}
     blocks = blocks_of(sizes)
-    return {"size_bytes": sum(sizes.values()), **blocks.__dict__}
+    return {"size_bytes": sum(sizes.values()), **asdict(blocks)}
 
 
 def build(library: str, class_name: str, config: Mapping[str, Any], *, device: str = "meta") -> Any:

@@ -13,7 +13,7 @@ _BLOCK = re.compile(rf"(?:^|\.)(?:{'|'.join(BLOCK_SERIES)})\.\d+\.")
 
 @dataclass(frozen=True)
 class Blocks:
-    """As in `checkpoint.Part`."""
+    """Fields of `checkpoint.Part`, under the names that they have there."""
 
     num_blocks: int
     block_bytes: int

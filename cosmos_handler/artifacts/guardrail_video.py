@@ -1,7 +1,7 @@
 """The files of the video checks: SigLIP with NVIDIA's classifier, and RetinaFace."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 
 from cosmos_handler.artifacts.blocks import blocks_of
@@ -80,10 +80,7 @@ def _siglip(look: Inspection) -> Part | None:
     return replace(  # its text model stays on disk
         part,
         size_bytes=size_bytes,
-        num_blocks=blocks.num_blocks,
-        block_bytes=blocks.block_bytes,
-        rest_bytes=blocks.rest_bytes,
-        num_tensors=blocks.num_tensors,
+        **asdict(blocks),
     )
 
 

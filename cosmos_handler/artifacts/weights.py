@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
 from cosmos_handler.artifacts.blocks import blocks_of
@@ -51,10 +51,7 @@ def find_part(look: Inspection, name: str, *, folder: str, rule: LoadingRule) ->
         files=tuple(sorted(headers)),
         size_bytes=size_bytes,
         dtype=dtype,
-        num_blocks=blocks.num_blocks,
-        block_bytes=blocks.block_bytes,
-        rest_bytes=blocks.rest_bytes,
-        num_tensors=blocks.num_tensors,
+        **asdict(blocks),
         config=(look.json_object(config) or {}) if look.has(config) else {},
     )
 

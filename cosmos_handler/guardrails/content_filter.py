@@ -14,13 +14,12 @@ from cosmos_handler.guardrails.finding import Finding
 from cosmos_handler.guardrails.safety_classifier import LABELS, SAFE
 from cosmos_handler.memory.components import PartClass
 from cosmos_handler.memory.place import PlacedParts
+from cosmos_handler.memory.shapes.guard import SIGLIP_FRAMES as FRAMES_PER_BATCH
 
 PART_CLASSES: Mapping[str, PartClass] = {
     CONTENT_FILTER_PART: PartClass("cosmos_handler.guardrails.siglip", "SiglipVision"),
     CLASSIFIER_PART: PartClass("cosmos_handler.guardrails.safety_classifier", "SafetyClassifier"),
 }
-# SigLIP makes 729 tokens of a frame, of whatever size; eight of them take about 0.2 GB beside the weights.
-FRAMES_PER_BATCH = 8
 
 
 class ContentFilter:

@@ -12,13 +12,12 @@ from cosmos_handler.guardrails.anchors import find_boxes, make_anchors
 from cosmos_handler.guardrails.finding import Finding
 from cosmos_handler.memory.components import PartClass
 from cosmos_handler.memory.place import PlacedParts
+from cosmos_handler.memory.shapes.guard import FACE_FRAMES as MAX_FRAMES_PER_BATCH
+from cosmos_handler.memory.shapes.guard import FACE_PIXELS as PIXELS_PER_BATCH
 
 PART_CLASSES: Mapping[str, PartClass] = {
     FACE_BLUR_PART: PartClass("cosmos_handler.guardrails.retina_face", "RetinaFace"),
 }
-# Four frames of 1280 x 704, for which the first layers take about 1 GB in float32; of smaller ones, so many at most.
-PIXELS_PER_BATCH = 4 * 1280 * 704
-MAX_FRAMES_PER_BATCH = 16
 
 CONFIDENCE = 0.7
 MIN_FACE_PIXELS = 20  # a face that is smaller in width or height stays

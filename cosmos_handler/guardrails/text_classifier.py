@@ -12,11 +12,8 @@ from cosmos_handler.artifacts.guardrail_text import TEXT_CLASSIFIER_PART, kind_o
 from cosmos_handler.errors import GuardrailsIncomplete
 from cosmos_handler.guardrails.finding import Finding
 from cosmos_handler.guardrails.forms import FORMS
+from cosmos_handler.memory.guarding import OVERLAP_TOKENS, WINDOW_TOKENS
 from cosmos_handler.memory.place import PlacedParts
-
-# What is asked about at once, and how much of it the next window repeats, so that no sentence is cut in two unseen.
-# The smallest of the classifiers holds 4,096 tokens, of which Aegis' policy takes a thousand and a half.
-_WINDOW_TOKENS, _OVERLAP_TOKENS = 1024, 128
 
 
 class TextClassifier:
@@ -47,9 +44,9 @@ class TextClassifier:
         """Pieces of the text, by its tokens; the whole text where it fits."""
         places = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         first = 0
-        while first + _WINDOW_TOKENS < len(places):
-            yield text[places[first][0] : places[first + _WINDOW_TOKENS - 1][1]]
-            first += _WINDOW_TOKENS - _OVERLAP_TOKENS
+        while first + WINDOW_TOKENS < len(places):
+            yield text[places[first][0] : places[first + WINDOW_TOKENS - 1][1]]
+            first += WINDOW_TOKENS - OVERLAP_TOKENS
         yield text[places[first][0] :] if first else text
 
     @torch.inference_mode()

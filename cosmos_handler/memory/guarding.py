@@ -11,9 +11,10 @@ from cosmos_handler.memory.shapes.guard import RetinaFace, Siglip
 from cosmos_handler.memory.shapes.language import Language
 from cosmos_handler.memory.sheet import StageSheet, Work
 
-# As `guardrails/text_classifier` asks: windows of so many tokens, the last of which the next one repeats, with the
-# longest of the policies around them, and so many tokens for the answer.
-_WINDOW_TOKENS, _OVERLAP_TOKENS, _POLICY_TOKENS, _ANSWER_TOKENS = 1024, 128, 1536, 32
+# What a classifier of words is asked about at once, and how much of it the next window repeats, so that no sentence is
+# cut in two unseen. The smallest of them holds 4,096 tokens, of which the longest policy takes a thousand and a half.
+WINDOW_TOKENS, OVERLAP_TOKENS = 1024, 128
+_POLICY_TOKENS, _ANSWER_TOKENS = 1536, 32
 
 
 def guard_prompt_stage(guardrails: Guardrails, prompts: Sequence[int]) -> tuple[StageSheet, ...]:
@@ -23,7 +24,7 @@ def guard_prompt_stage(guardrails: Guardrails, prompts: Sequence[int]) -> tuple[
         return ()
     reader = Language.from_config(part.config, part.dtype)
     windows = [_windows(tokens) for tokens in prompts]
-    longest = min(max(prompts), _WINDOW_TOKENS) + _POLICY_TOKENS
+    longest = min(max(prompts), WINDOW_TOKENS) + _POLICY_TOKENS
     one = reader.read_work(longest) + reader.speak_work(longest, _ANSWER_TOKENS)
     return (
         StageSheet(
@@ -58,7 +59,7 @@ def _looking(keys: tuple[str, ...], working_bytes: int, work: Work) -> StageShee
 
 
 def _windows(tokens: int) -> int:
-    return 1 + max(0, math.ceil((tokens - _WINDOW_TOKENS) / (_WINDOW_TOKENS - _OVERLAP_TOKENS)))
+    return 1 + max(0, math.ceil((tokens - WINDOW_TOKENS) / (WINDOW_TOKENS - OVERLAP_TOKENS)))
 
 
 def _part(guardrails: Guardrails, name: str) -> Part | None:

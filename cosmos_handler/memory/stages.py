@@ -1,11 +1,11 @@
 """From a task to its stages: which parts lie on the device together in each, and what it takes beside them."""
 
-import math
 from collections.abc import Sequence
 
 from cosmos_handler.artifacts.checkpoint import CONTROL_PART, Checkpoint, Part
 from cosmos_handler.artifacts.guardrail import Guardrails
 from cosmos_handler.memory.answering import answering_stage, text_tokens
+from cosmos_handler.memory.chunks import count_chunks, overlap_frames
 from cosmos_handler.memory.guarding import guard_frames_stages, guard_prompt_stage
 from cosmos_handler.memory.making import Networks, Wanted, making_stages
 from cosmos_handler.memory.shapes.omni import Omni
@@ -140,8 +140,8 @@ def _wanted(task: Generation, vocabulary: int) -> Wanted:
             encodes, held = 0, 1  # the pipeline makes an empty video of its own, and lets the VAE have none
     elif isinstance(task, Transfer):
         frames, encodes = task.num_frames_per_chunk, 2  # the control, and what the chunk goes on from
-        overlap = 0 if task.num_frames <= frames else task.num_conditional_frames
-        chunks = max(1, math.ceil((task.num_frames - overlap) / (frames - overlap)))
+        overlap = overlap_frames(task.num_frames, chunk_frames=frames, conditional_frames=task.num_conditional_frames)
+        chunks = count_chunks(task.num_frames, chunk_frames=frames, overlap=overlap)
     return Wanted(
         num_frames=frames,
         height=task.height,

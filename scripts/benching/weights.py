@@ -8,6 +8,7 @@ they are no zeros, which a GPU multiplies with less power.
 import importlib
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -63,10 +64,7 @@ def part_of(name: str, part_class: PartClass, config: Mapping[str, Any], dtype: 
         files=(),
         size_bytes=sum(sizes.values()),
         dtype=dtype,
-        num_blocks=blocks.num_blocks,
-        block_bytes=blocks.block_bytes,
-        rest_bytes=blocks.rest_bytes,
-        num_tensors=blocks.num_tensors,
+        **asdict(blocks),
         config=config,
     )
 

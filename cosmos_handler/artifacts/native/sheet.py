@@ -1,7 +1,7 @@
 """A sheet says, for one network, what each tensor is called by NVIDIA and by diffusers, and what shape it has."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from cosmos_handler.artifacts.blocks import blocks_of
 from cosmos_handler.artifacts.checkpoint import Native, Part
@@ -91,10 +91,7 @@ def part_of(
         size_bytes=sum(tensor.size_bytes for tensor in tensors),
         dtype=dtype,
         native=Native(wrappers=weights.wrappers, names=names, config=config),
-        num_blocks=blocks.num_blocks,
-        block_bytes=blocks.block_bytes,
-        rest_bytes=blocks.rest_bytes,
-        num_tensors=blocks.num_tensors,
+        **asdict(blocks),
         config=config,
     )
 

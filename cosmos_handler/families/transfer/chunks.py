@@ -17,19 +17,6 @@ def on_host(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     return torch.empty(shape, dtype=dtype)
 
 
-def overlap_frames(num_frames: int, *, chunk_frames: int, conditional_frames: int) -> int:
-    """How many frames each chunk but the first begins with.
-
-    Zero where one chunk holds everything: the pipeline makes no chunk of a video as short as the overlap.
-    """
-    return 0 if num_frames <= chunk_frames else conditional_frames
-
-
-def count_chunks(num_frames: int, *, chunk_frames: int, overlap: int) -> int:
-    """How many chunks the pipeline makes."""
-    return len(range(0, num_frames - overlap, chunk_frames - overlap))
-
-
 class Film:
     """The frames of all chunks one after the other, without those that a chunk repeats."""
 

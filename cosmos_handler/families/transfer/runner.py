@@ -14,9 +14,10 @@ from cosmos_handler.families.base import Context, Family, Frames
 from cosmos_handler.families.lean import make_lean
 from cosmos_handler.families.pipeline import PARTS, pipeline_over, prompt_embeddings
 from cosmos_handler.families.transfer import chunks
-from cosmos_handler.families.transfer.chunks import ChunkVae, Film, count_chunks, overlap_frames
+from cosmos_handler.families.transfer.chunks import ChunkVae, Film
 from cosmos_handler.families.transfer.maps import control_maps, resized
 from cosmos_handler.families.vae import BlankEncodings, standing_in
+from cosmos_handler.memory.chunks import count_chunks, overlap_frames
 from cosmos_handler.memory.components import PartClass
 from cosmos_handler.memory.place import PlacedParts
 from cosmos_handler.messages.tasks import Transfer

@@ -7,8 +7,10 @@ from typing import Any
 from cosmos_handler.memory.shapes.values import FLOAT_BYTES, value_bytes
 from cosmos_handler.memory.sheet import Work
 
-# As `guardrails/content_filter` and `guardrails/face_blur` take them.
+# How many frames the checks look at together.
+# SigLIP makes 729 tokens of a frame, of whatever size; eight of them take about 0.2 GB beside the weights.
 SIGLIP_FRAMES = 8
+# Four frames of 1280 x 704, for which the first layers take about 1 GB in float32; of smaller ones, so many at most.
 FACE_PIXELS = 4 * 1280 * 704
 FACE_FRAMES = 16
 
