@@ -70,17 +70,17 @@ class Session:
         except NothingFits as error:
             self._send(Failed(job_id=message.job_id, reason="memory", problem=f"it does not fit: {error.problem}"))
             return
-        attempt = self._attempt(message, plan, is_cancelled, is_second=False)
-        try:
-            self._run(message, attempt)
-        except torch.OutOfMemoryError:
-            second = self._after_failure(message, attempt, is_cancelled)
-            if second is None:
-                return
+        attempt: _Attempt | None = self._attempt(message, plan, is_cancelled, is_second=False)
+        while attempt is not None:
             try:
-                self._run(message, second)
+                self._run(message, attempt)
             except torch.OutOfMemoryError:
-                self._after_failure(message, second, is_cancelled)
+                stage, summary = attempt.context.stage_name, attempt.plan.summary()
+                log.exception("out of device memory in %s, with the plan: %s", stage, summary)
+            else:
+                return
+            # Not in the handler: the error's traceback holds on to all that the failed run has on the device.
+            attempt = self._after_failure(message, attempt, is_cancelled)
 
     def _attempt(self, message: Run, plan: Plan, is_cancelled: Callable[[], bool], *, is_second: bool) -> _Attempt:
         job_id = message.job_id
@@ -149,7 +149,6 @@ class Session:
     def _after_failure(self, message: Run, attempt: _Attempt, is_cancelled: Callable[[], bool]) -> _Attempt | None:
         """What to try after the device had too little memory; None where the job has ended with that."""
         stage = attempt.context.stage_name
-        log.exception("out of device memory in %s, with the plan: %s", stage, attempt.plan.summary())
         self._loaded.residence.clear()
         self._loaded.learn(stage, _MARGIN_AFTER_FAILURE)
         problem = f"the device ran out of memory in {stage}; ask for fewer frames or a smaller size"

@@ -1,6 +1,7 @@
 """A device with less memory than it should have: a run is done once more with less on it, or refused."""
 
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from cosmos_handler.memory.usual import usual_task
 from cosmos_handler.messages.tasks import Answer, Generate, Piece, Task, Turn
 from cosmos_handler.messages.wire import Done, Failed, Learned, Progress, Run
+from cosmos_handler.worker.session import log
 
 pytestmark = pytest.mark.model
 
@@ -84,6 +86,31 @@ def test_it_is_done_once_more_with_less_on_the_device(session: Any, said: list[A
     assert learned.margin > 1
     stages = [each.stage for each in said if isinstance(each, Progress) and each.step == 0]
     assert stages.count("guard_prompt") == 2  # from the beginning, as whatever was there is gone
+
+
+def test_what_the_failed_run_held_is_let_go_before_the_next(
+    session: Any, said: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(log, "propagate", False)  # pytest keeps the records, and with them the tracebacks
+    held: list[weakref.ref[torch.Tensor]] = []
+    alive: list[bool] = []
+
+    def full(module: Any, arguments: Any) -> None:
+        if held:
+            alive.append(held[0]() is not None)
+            return
+        activations = torch.zeros(8)
+        held.append(weakref.ref(activations))
+        raise torch.OutOfMemoryError("no room")
+
+    hook = session._loaded.parts["predict2.5"]["transformer"].register_forward_pre_hook(full)
+    run(session, video(session))
+    hook.remove()
+    assert said[-1].report.retried
+    assert alive
+    assert not any(alive)
 
 
 def test_what_was_learned_is_planned_with(session: Any, said: list[Any]) -> None:
