@@ -88,7 +88,6 @@ def _unit(tensors: Sequence[torch.Tensor], begin: int, seen: set[int]) -> Unit:
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
-        size = tensor.numel() * tensor.element_size()
-        slots.append(Slot(tensor, offset, size, tensor.dtype, tensor.shape))
-        offset += -(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+        slots.append(Slot(tensor, offset, tensor.nbytes, tensor.dtype, tensor.shape))
+        offset += -(-tensor.nbytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
     return Unit(tuple(slots), begin, offset)

@@ -44,6 +44,11 @@ class House:
         stages = stages_of(task, by_name[model], self.guardrails, reasoner, prompt_tokens=prompt_tokens)
         return part_sheets(self.checkpoints, self.guardrails, for_model=model), tuple(self._learned(stages))
 
+    def unheeded(self) -> tuple[str, ...]:
+        """What the deployer places by hand and none of the models has."""
+        runs = [part_sheets(self.checkpoints, self.guardrails, for_model=model.name) for model in self.checkpoints]
+        return tuple(sorted(self.wish.placement.keys() - {part.group for parts in runs for part in parts}))
+
     def with_margin(self, stage: str, margin: float) -> "House":
         """The same, with what was learned of a stage."""
         return replace(self, margins={**self.margins, stage: margin})

@@ -45,11 +45,12 @@ def measure_machine(device: str, wish: MemoryWish, files: list[Path], *, shared_
 def _device_bytes(device: str, wish: MemoryWish) -> int:
     """What the deployer gives, or all that is free."""
     if device == "cuda":
-        there = device_bytes_of_free(device_budget_bytes(device))
+        free, _ = torch.cuda.mem_get_info()
+        there = device_bytes_of_free(free)
     else:
         # Offloading has its place on a CPU only where somebody asks for it; half of the memory is the device then.
         asked = wish.offload not in ("auto", "none") or bool(wish.placement)
-        there = device_budget_bytes(device) // (2 if asked else 1)
+        there = host_available_bytes() // (2 if asked else 1)
     return there if wish.device_bytes is None else min(there, wish.device_bytes)
 
 
@@ -58,14 +59,6 @@ def _host_bytes(device: str, wish: MemoryWish, device_bytes: int) -> int:
     available = host_bytes_of_available(host_available_bytes())
     left = max(0, available - (device_bytes if device == "cpu" else 0))
     return left if wish.host_bytes is None else min(left, wish.host_bytes)
-
-
-def device_budget_bytes(device: str) -> int:
-    """What there is free on the device now: of the GPU, or of the host where that is the device."""
-    if device == "cuda":
-        free, _ = torch.cuda.mem_get_info()
-        return free
-    return host_available_bytes()
 
 
 def host_available_bytes() -> int:

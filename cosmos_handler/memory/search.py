@@ -152,7 +152,7 @@ class _Search:
         placed = [(part, own_placement(part, placement)) for part in parts]
         bytes_of = {part.key: bytes_in_stage(part, where) for part, where in placed}
         lost = sum(
-            lost_seconds(part, where, stage, self._previous(number), self._machine, self._compute[number])
+            self._lost_seconds(part, where, number)
             for number, stage in enumerate(self._stages)
             for part, where in placed
             if part.key in stage.parts
@@ -165,8 +165,10 @@ class _Search:
             lost_seconds=lost,
         )
 
-    def _previous(self, number: int) -> StageSheet | None:
-        return self._stages[number - 1] if number else None
+    def _lost_seconds(self, part: PartSheet, placement: Placement, number: int) -> float:
+        """What a stage waits for a part of it, with nothing fetched ahead."""
+        previous = self._stages[number - 1] if number else None
+        return lost_seconds(part, placement, self._stages[number], previous, self._machine, self._compute[number])
 
     def _planned(self, placements: Mapping[str, Placement], peaks: Sequence[int]) -> list[StagePlan]:
         """The stages, with what fits of the next one's swapped parts fetched ahead."""
@@ -174,17 +176,7 @@ class _Search:
         planned: list[StagePlan] = []
         hidden_seconds = 0.0
         for number, stage in enumerate(self._stages):
-            lost = sum(
-                lost_seconds(
-                    by_key[key],
-                    placements[key],
-                    stage,
-                    self._previous(number),
-                    self._machine,
-                    self._compute[number],
-                )
-                for key in stage.parts
-            )
+            lost = sum(self._lost_seconds(by_key[key], placements[key], number) for key in stage.parts)
             ahead = self._ahead(number, placements, by_key, room_bytes=self._machine.device_bytes - peaks[number])
             ahead_bytes = sum(by_key[key].size_bytes for key in ahead)
             planned.append(

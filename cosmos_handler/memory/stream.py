@@ -54,7 +54,7 @@ class Blocks:
             self.following[block] = mine[(number + _IN_FLIGHT) % len(mine)]
 
     def neighbour(self, block: torch.nn.Module) -> torch.nn.Module | None:
-        """The block after one that was not expected, in its series."""
+        """The block after one that was not expected, be it the first of the next series."""
         blocks = list(self.units)
         following = blocks.index(block) + 1
         return blocks[following] if following < len(blocks) else None

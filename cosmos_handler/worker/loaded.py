@@ -43,6 +43,8 @@ class Loaded:
             setup.device, setup.memory, _weight_files(setup), shared_bytes=_shared_bytes(setup.host_files)
         )
         self.house = House(setup.checkpoints, setup.guardrails, machine, setup.memory, setup.margins)
+        for part in self.house.unheeded():
+            log.warning("COSMOS_PLACEMENT: %s is a part that none of the models has: this has no effect", part)
         self.text_cache = TextCache(setup.memory.text_cache_bytes)
         plan = _plan_at_rest(self.house)
         self.residence = Residence(setup.device, SharedFiles(setup.host_files))

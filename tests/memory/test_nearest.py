@@ -1,5 +1,6 @@
 """What is refused before any work, and the nearest request that would be done."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,6 +33,13 @@ def changed(task: Task, nearest: Any) -> Task:
     if "resolution" in update:
         update["height"], update["width"] = (int(side) for side in update.pop("resolution").split(","))
     return task.model_copy(update=update)
+
+
+def test_what_is_placed_by_hand_and_is_nowhere_is_named() -> None:
+    _, small = house("Cosmos-Transfer2.5-2B", 40)
+    wish = MemoryWish(placement={"prompt_upsampler": "disk", "transformer": "streamed", "guardrails": "disk"})
+    assert replace(small, wish=wish).unheeded() == ("prompt_upsampler",)
+    assert small.unheeded() == ()
 
 
 @pytest.mark.parametrize("conditional_frames", [1, 5, 9])
