@@ -12,6 +12,8 @@ CosmosError
 │   ├── Unauthorized          the server asks for a key, and the request shows none or another
 │   ├── OverWindow            it is predicted to take longer than requests may
 │   ├── TooSlow               the body took too long to come
+│   ├── RepeatDiffers         an inference id that was used for another request
+│   ├── NotShared             a job face where the next request may reach another instance
 │   ├── Blocked               a guardrail does not allow it, or could not say whether it does
 │   ├── UnsupportedMediaType  a Content-Type that is not read here
 │   └── NotAcceptable         an Accept that cannot be met
@@ -101,6 +103,14 @@ class Unauthorized(RequestError):
 
 class TooSlow(RequestError):
     """The body did not come in the time that is given."""
+
+
+class RepeatDiffers(RequestError):
+    """The inference id is known, and what was asked under it was something else."""
+
+
+class NotShared(RequestError):
+    """Jobs are known to one instance only, and the platform may send the next request to another one."""
 
 
 class OverWindow(RequestError):

@@ -17,6 +17,7 @@ from cosmos_handler import __version__
 from cosmos_handler.api.app import create_app
 from cosmos_handler.api.intake import BodyLimits
 from cosmos_handler.api.protocol import Protocol
+from cosmos_handler.api.surroundings import Surroundings
 from cosmos_handler.artifacts.elsewhere import GUARDRAIL_CHANNEL, TEXT_ENCODER_CHANNEL, VAE_CHANNEL, Elsewhere
 from cosmos_handler.artifacts.guardrail import CHECKS, TEXT_CHECKS, VIDEO_CHECKS, CheckName, GuardrailWish
 from cosmos_handler.artifacts.locate import ModelSource
@@ -25,6 +26,7 @@ from cosmos_handler.engine.engine import Engine, EngineOptions
 from cosmos_handler.engine.jobstore import JobStore, KeepLimits
 from cosmos_handler.engine.metrics import Metrics
 from cosmos_handler.engine.pool import Group, Pool
+from cosmos_handler.engine.repeats import Repeats
 from cosmos_handler.engine.work_dir import Claim, sweep
 from cosmos_handler.errors import SettingsError, SetupError, WorkerFailed
 from cosmos_handler.media.fetching import Fetching
@@ -146,10 +148,16 @@ async def _serve(settings: Settings, listener: socket.socket, claim: Claim) -> S
         on_failure=lambda: server.give_up(),
         metrics=Metrics(),
     )
-    store = JobStore(engine, KeepLimits(settings.result_seconds, settings.result_bytes))
+    kept = KeepLimits(settings.result_seconds, settings.result_bytes)
+    around = Surroundings(
+        settings.work_dir,
+        settings.api_key,
+        is_batch=settings.is_batch_transform,
+        is_behind_platform=settings.is_on_sagemaker,
+    )
     server = _Server(
         uvicorn.Config(
-            create_app(engine, store, _body_limits(settings), api_key=settings.api_key),
+            create_app(engine, JobStore(engine, kept), Repeats(JobStore(engine, kept)), _body_limits(settings), around),
             http=Protocol,
             ws="none",
             log_config=None,

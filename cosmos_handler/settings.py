@@ -53,6 +53,7 @@ class Settings:
     stop_seconds: int
     log_level: str
     is_on_sagemaker: bool
+    is_batch_transform: bool
     fetch_environment: Mapping[str, str]  # for the process that fetches: the role's credentials and nothing else
     secrets: tuple[str, ...]  # whatever of the environment no log may hold
     child_environment: Mapping[str, str]  # for the model process: no credentials, no way to the network
@@ -228,6 +229,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         media=media,
         memory=memory,
         is_on_sagemaker=environment.is_on_sagemaker(source),
+        is_batch_transform=environment.is_batch_transform(source),
         secrets=environment.secrets(source, secret_names),
         fetch_environment=environment.for_the_fetching_process(source),
         child_environment=environment.for_the_model_process(source),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from fastapi.responses import JSONResponse, Response
 
 from cosmos_handler.api.accept import choose
 from cosmos_handler.api.errors import response_for
+from cosmos_handler.api.json_text import JSON_LINES
 from cosmos_handler.api.openai import chat_chunks, chat_completion
 from cosmos_handler.api.presence import while_there
 from cosmos_handler.api.render import as_json, headers
-from cosmos_handler.api.stream import JobStream, job_events
-from cosmos_handler.engine.engine import Engine
+from cosmos_handler.api.stream import JobStream, job_events, job_lines
 from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.job import Job, Listener
 from cosmos_handler.errors import CosmosError
@@ -27,6 +27,10 @@ from cosmos_handler.schemas.reasoning import ChatRequest
 
 JSON, STREAM = "application/json", "text/event-stream"
 MP4, PNG, NPZ = "video/mp4", "image/png", "application/x-npz"
+
+
+# How one asks for a job: leaving the block says that he is gone.
+Submit = Callable[[Invocation, Encoding], AbstractAsyncContextManager[Job]]
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,18 @@ def face_of(invocation: Invocation) -> Face:
     return CHAT if isinstance(invocation.request, ChatRequest) else PLAIN
 
 
-async def answer(request: Request, engine: Engine, invocation: Invocation, face: Face) -> Response:
-    """Run it and answer as the Accept header wishes. Raises as Engine.submit does."""
-    media_type = _media_type(request, invocation)
+async def answer(
+    request: Request, submit: Submit, invocation: Invocation, face: Face, *, listens: bool = False
+) -> Response:
+    """Run it and answer as the Accept header wishes. listens: who has no wish gets a stream. Raises as submit does."""
+    media_type = _media_type(request, invocation, listens=listens)
     async with AsyncExitStack() as stack:
         async with while_there(request):  # media are decoded here, which takes its time
-            job = await stack.enter_async_context(engine.submit(invocation, encoding_for(invocation, media_type)))
+            job = await stack.enter_async_context(submit(invocation, encoding_for(invocation, media_type)))
         request.state.job_id = job.id
-        if media_type == STREAM:
-            return JobStream(face.pieces(job, job.listen()), job_context=stack.pop_all(), job_id=job.id)
+        if media_type in (STREAM, *JSON_LINES):
+            pieces = (face.pieces if media_type == STREAM else job_lines)(job, job.listen())
+            return JobStream(pieces, media_type, job_context=stack.pop_all(), job_id=job.id)
         return await _whole(request, job, face, as_file=media_type != JSON)
 
 
@@ -63,13 +70,15 @@ def encoding_for(invocation: Invocation, media_type: str) -> Encoding:
     return "npz" if media_type == NPZ else "png" if _is_picture(invocation) else "mp4"
 
 
-def _media_type(request: Request, invocation: Invocation) -> str:
+def _media_type(request: Request, invocation: Invocation, *, listens: bool) -> str:
     asked = invocation.request
     if isinstance(asked, ChatRequest) and asked.stream:
         return STREAM
-    offered: tuple[str, ...] = (JSON, STREAM)
+    offered: tuple[str, ...] = (JSON, STREAM, *JSON_LINES)
     if invocation.task != "reasoner":
-        offered = (JSON, PNG if _is_picture(invocation) else MP4, NPZ, STREAM)
+        offered = (JSON, PNG if _is_picture(invocation) else MP4, NPZ, STREAM, *JSON_LINES)
+    if listens:
+        offered = (STREAM, *(each for each in offered if each != STREAM))
     return choose(request.headers.get("accept"), offered)
 
 

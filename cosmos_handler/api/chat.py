@@ -23,6 +23,6 @@ def chat_router(engine: Engine) -> APIRouter:
             raise InvalidField("messages", "is needed", allowed="a list of messages, one at least")
         # Off the event loop: a long conversation takes a second.
         invocation = await asyncio.to_thread(understand, engine, body.one, body.uploads, strict=body.strict)
-        return await answer(request, engine, invocation, CHAT)
+        return await answer(request, engine.submit, invocation, CHAT)
 
     return router

@@ -21,6 +21,23 @@ _MAX_FIELD_CHARACTERS = 200
 # What SageMaker passes on of an error.
 _MAX_BODY_CHARACTERS = 2048
 
+# Of running what takes longer than a request may.
+_OTHER_WAYS = (
+    "asynchronous inference, which waits up to an hour",
+    "batch transform, likewise",
+    "a job of /v1/videos, where no endpoint stands in front",
+)
+
+# Routes of the platform's that this container does not have.
+_NOT_SERVED = {
+    "models": "multi-model endpoints are not served: a model folder may hold several models, and the field model "
+    "chooses one",
+    "adapters": "adapters are not loaded at run time: LoRA adapters lie in the model folder, and the field lora "
+    "chooses one",
+    "invocations-bidirectional-stream": "bidirectional streaming is not served: with Accept: text/event-stream an "
+    "invocation tells of every step",
+}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -39,6 +56,8 @@ TABLE: Mapping[type[errors.CosmosError], Row] = {
     errors.TooLarge: Row(413, "too_large"),
     errors.UnknownJob: Row(404, "unknown_job"),
     errors.NotDone: Row(409, "not_done"),
+    errors.RepeatDiffers: Row(409, "repeat_differs"),
+    errors.NotShared: Row(409, "jobs_not_shared"),
     errors.Unauthorized: Row(401, "unauthorized"),
     errors.OverWindow: Row(400, "over_window"),
     errors.TooSlow: Row(408, "too_slow"),
@@ -82,7 +101,7 @@ def body_of(error: errors.CosmosError, *, job_id: str | None = None) -> dict[str
         body |= {"check": error.check, "guardrails": list(error.findings)}
     elif isinstance(error, errors.OverWindow):
         seconds = {"predicted_seconds": round(error.predicted_seconds, 1), "window_seconds": error.window_seconds}
-        body |= {"nearest": dict(error.nearest) or None, **seconds}
+        body |= {"nearest": dict(error.nearest) or None, **seconds, "other_ways": list(_OTHER_WAYS)}
     elif isinstance(error, errors.WillNotFit):
         body |= {"nearest": dict(error.nearest) or None}
         body["plan"] = _lines(error.table, _MAX_BODY_CHARACTERS - len(json.dumps({"error": body | {"plan": []}})))
@@ -131,7 +150,11 @@ async def handle_http(request: Request, error: Exception) -> Response:
     """A route or a method that is none, in the same form as every other error."""
     if not isinstance(error, HTTPException):
         raise error
-    body = {"error": {"type": error.detail.lower().replace(" ", "_"), "message": f"{request.method}: {error.detail}"}}
+    kind, message = error.detail.lower().replace(" ", "_"), f"{request.method}: {error.detail}"
+    sentence = _NOT_SERVED.get(request.url.path.split("/")[1]) if error.status_code == 404 else None
+    if sentence is not None:
+        kind, message = "not_served", sentence
+    body = {"error": {"type": kind, "message": message}}
     return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 
 

@@ -39,7 +39,7 @@ def images_router(engine: Engine) -> APIRouter:
     @router.post("/v1/images/generations")
     async def generations(request: Request) -> Response:
         body = await read_body(request)
-        return await answer(request, engine, understand_image(engine, body), IMAGES)
+        return await answer(request, engine.submit, understand_image(engine, body), IMAGES)
 
     return router
 

@@ -25,7 +25,7 @@ def nim_router(engine: Engine) -> APIRouter:
     async def infer(request: Request) -> Response:
         body = await read_body(request)
         invocation = understand_picture(engine, body.one, body.uploads, strict=body.strict)
-        return await answer(request, engine, invocation, NIM)
+        return await answer(request, engine.submit, invocation, NIM)
 
     @router.get("/health/live")
     async def live() -> Response:

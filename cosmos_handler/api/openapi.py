@@ -79,6 +79,7 @@ def _paths() -> dict[str, Any]:
     ping = _answers({200: _OBJECT, 503: _OBJECT})
     return {
         "/ping": {"get": ping, "post": ping, "head": _answers({200: None, 503: None})},
+        "/execution-parameters": {"get": _answers({200: _OBJECT})},
         "/invocations": {"post": _work(any_one, _FILES | _LISTS, or_several=True)},
         "/v1/chat/completions": {"post": _work(["Chat"], {STREAM: _TEXT})},
         "/v1/images/generations": {"post": _work(["Images"], _FILES)},

@@ -11,7 +11,7 @@ from cosmos_handler.api.answer import JSON, encoding_for
 from cosmos_handler.api.body import read_body
 from cosmos_handler.api.errors import body_of
 from cosmos_handler.api.presence import while_there
-from cosmos_handler.api.sagemaker import understand_one
+from cosmos_handler.api.recognition import understand_one
 from cosmos_handler.engine.engine import Engine
 from cosmos_handler.errors import InvalidBody, OverWindow, UnknownModel, WillNotFit
 from cosmos_handler.memory.plan import Plan

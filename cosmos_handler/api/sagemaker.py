@@ -1,22 +1,29 @@
-"""SageMaker's face: `/ping` and `/invocations`."""
+"""SageMaker's face: `/ping`, `/invocations` and `/execution-parameters`."""
 
 import asyncio
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from cosmos_handler.api.answer import Face, answer, face_of
-from cosmos_handler.api.body import Body, read_body
-from cosmos_handler.api.images import IMAGES, is_image_body, understand_image
-from cosmos_handler.api.nim import NIM
-from cosmos_handler.api.several import answer_several
-from cosmos_handler.api.understanding import understand, understand_picture
+from cosmos_handler.api.accept import choose
+from cosmos_handler.api.answer import JSON, MP4, NPZ, PNG, answer
+from cosmos_handler.api.body import read_body
+from cosmos_handler.api.caller import caller_of
+from cosmos_handler.api.errors import body_of
+from cosmos_handler.api.json_text import JSON_LINES
+from cosmos_handler.api.recognition import understand_one
+from cosmos_handler.api.several import answer_record, answer_several
+from cosmos_handler.api.surroundings import Surroundings
 from cosmos_handler.engine.engine import Engine
-from cosmos_handler.schemas.invocation import Invocation
+from cosmos_handler.engine.repeats import Repeats
+from cosmos_handler.errors import RequestError
 from cosmos_handler.schemas.samples import is_several
 
+# What the platform lets MaxPayloadInMB and MaxConcurrentTransforms come to, multiplied.
+_MAX_PAYLOADS_MB = 100
 
-def sagemaker_router(engine: Engine) -> APIRouter:
+
+def sagemaker_router(engine: Engine, repeats: Repeats, around: Surroundings) -> APIRouter:
     """The routes that the platform forwards."""
     router = APIRouter()
 
@@ -26,23 +33,42 @@ def sagemaker_router(engine: Engine) -> APIRouter:
         ready = engine.is_ready
         return JSONResponse({"status": "ready" if ready else "loading"}, status_code=200 if ready else 503)
 
+    @router.get("/execution-parameters")
+    async def execution_parameters() -> Response:
+        concurrent = min(engine.num_groups, _MAX_PAYLOADS_MB)
+        told = {
+            "MaxConcurrentTransforms": concurrent,
+            "BatchStrategy": "SINGLE_RECORD",
+            "MaxPayloadInMB": _MAX_PAYLOADS_MB // concurrent,
+        }
+        return JSONResponse(told)
+
     @router.post("/invocations")
     async def invocations(request: Request) -> Response:
+        if around.is_batch and _is_record(request):
+            return await _record(request, engine, repeats, around)
         body = await read_body(request)
+        caller = await caller_of(request, body, engine, repeats, around)
         if is_several(body.content):
-            return await answer_several(request, engine, body)
+            return await answer_several(request, caller, body)
         # Off the event loop: a long conversation takes a second.
         invocation, face = await asyncio.to_thread(understand_one, engine, body)
-        return await answer(request, engine, invocation, face)
+        return await answer(request, caller.submit, invocation, face, listens=caller.listens)
 
     return router
 
 
-def understand_one(engine: Engine, body: Body) -> tuple[Invocation, Face]:
-    """What a body with one job means, and whose words the answer has. Raises as understand does."""
-    if is_image_body(body.one):
-        return understand_image(engine, body), IMAGES
-    if "video_params" in body.one:  # NIM's own shape
-        return understand_picture(engine, body.one, body.uploads, strict=body.strict), NIM
-    invocation = understand(engine, body.one, body.uploads, strict=body.strict)
-    return invocation, face_of(invocation)
+def _is_record(request: Request) -> bool:
+    """Whether the answer is a line of a file, and not a file of its own such as a video."""
+    offered = (JSON, *JSON_LINES, MP4, PNG, NPZ)
+    return choose(request.headers.get("accept"), offered) in (JSON, *JSON_LINES)
+
+
+async def _record(request: Request, engine: Engine, repeats: Repeats, around: Surroundings) -> Response:
+    """A record of a batch transform job: what is wrong with it is its answer, for the sake of its file."""
+    try:
+        body = await read_body(request)
+        caller = await caller_of(request, body, engine, repeats, around)
+        return await answer_record(request, caller, body)
+    except RequestError as error:
+        return JSONResponse(body_of(error))

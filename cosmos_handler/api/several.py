@@ -1,28 +1,32 @@
-"""One request with several jobs: answered in order, as a JSON list or as JSON lines, each as soon as it is its turn."""
+"""One request with several jobs, answered in order: as a whole that has its length, or one by one to who listens."""
 
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from cosmos_handler.api.accept import choose
-from cosmos_handler.api.answer import JSON, encoding_for, face_of
+from cosmos_handler.api.answer import JSON, STREAM, Face, encoding_for
 from cosmos_handler.api.body import Body
+from cosmos_handler.api.caller import Caller
 from cosmos_handler.api.errors import body_of
 from cosmos_handler.api.json_text import JSON_LINES
-from cosmos_handler.api.understanding import understand
-from cosmos_handler.engine.engine import Engine
-from cosmos_handler.errors import BacklogFull, CosmosError, InvalidBody, InvalidField, RequestError
+from cosmos_handler.api.presence import while_there
+from cosmos_handler.api.recognition import understand_one
+from cosmos_handler.api.spooled import Spool
+from cosmos_handler.api.stream import HEARTBEAT, HEARTBEAT_SECONDS, event
+from cosmos_handler.errors import BacklogFull, CosmosError, InvalidBody, InvalidField, RequestError, Unavailable
 from cosmos_handler.redaction import texts_in
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.reasoning import ChatRequest
-from cosmos_handler.schemas.samples import expand
+from cosmos_handler.schemas.samples import expand, expand_any
 
 # One job runs for each group of devices; one more has its media decoded meanwhile.
 _AHEAD = 1
@@ -33,98 +37,164 @@ _RETRY_SECONDS = 1.0
 class Entry:
     """One job to be, or the error in its place. echo: how the caller knows it."""
 
-    asked: Invocation | CosmosError
+    asked: tuple[Invocation, Face] | CosmosError
     echo: dict[str, Any]
 
 
-async def answer_several(request: Request, engine: Engine, body: Body) -> "SeveralStream":
-    """The answer as a stream. Raises RequestError where the whole is wrong, Unavailable where there is no place now."""
+async def answer_several(request: Request, caller: Caller, body: Body) -> Response:
+    """Every job's answer, or error, in its place.
+
+    Raises RequestError where the whole is wrong, Unavailable where there is no place now.
+    """
+    media_type = choose(request.headers.get("accept"), (JSON, *JSON_LINES, STREAM))
+    jobs = expand(body.content)
+    entries = await asyncio.to_thread(_entries, caller, jobs, body)  # a thousand of them take a second
+    caller.engine.refuse_when_full()
+    series = _Series(caller, entries)
+    if media_type == STREAM or caller.listens:
+        return _SeveralStream(series, media_type)
+    return await _collected(request, series, media_type)
+
+
+async def answer_record(request: Request, caller: Caller, body: Body) -> Response:
+    """The same in a batch transform job, which gives up a whole file for one bad answer.
+
+    So every record that cannot be done has its error as its answer. One that is no list is answered with one object.
+    Raises Unavailable, upon which the platform asks again.
+    """
     media_type = choose(request.headers.get("accept"), (JSON, *JSON_LINES))
-    entries = await asyncio.to_thread(_entries, engine, body)  # a thousand of them take a second
-    engine.refuse_when_full()
-    return SeveralStream(engine, entries, media_type)
+    is_one = isinstance(body.content, dict) and "samples" not in body.content
+    jobs = expand_any(body.content)
+    try:
+        entries = await asyncio.to_thread(_entries, caller, jobs, body)
+    except RequestError as error:  # of all of them together
+        entries = [Entry(error, {}) for _ in jobs]
+    series = _Series(caller, entries, passes_on_unavailable=True)
+    return await _collected(request, series, media_type, is_one=is_one)
 
 
-class SeveralStream(StreamingResponse):
-    """Owns its jobs: whatever ends the response cancels those that have not ended."""
+class _Series:
+    """The answers, in order, made a little ahead. passes_on_unavailable: instead of answering for one job with it."""
 
-    def __init__(self, engine: Engine, entries: Iterable[Entry], media_type: str) -> None:
-        self._engine = engine
-        self._left = deque(entries)
-        self._at_work: deque[asyncio.Task[dict[str, Any]]] = deque()
-        super().__init__(self._lines() if media_type in JSON_LINES else self._list(), media_type=media_type)
+    def __init__(self, caller: Caller, entries: Sequence[Entry], *, passes_on_unavailable: bool = False) -> None:
+        self.spool_dir = caller.spool_dir
+        self._caller = caller
+        self._left = deque(enumerate(entries))
+        self._passes_on_unavailable = passes_on_unavailable
+
+    async def answers(self, *, heartbeat_seconds: float | None = None) -> AsyncGenerator[bytes | None, None]:
+        """Each as JSON; None whenever none has come for that long. Whatever ends this early ends those at work."""
+        at_work: deque[asyncio.Task[dict[str, Any]]] = deque()
+        try:
+            while self._left or at_work:
+                while self._left and len(at_work) < self._caller.engine.num_groups + _AHEAD:
+                    at_work.append(asyncio.create_task(self._run(*self._left.popleft())))
+                done, _ = await asyncio.wait({at_work[0]}, timeout=heartbeat_seconds)
+                if not done:
+                    yield None
+                    continue
+                yield await asyncio.to_thread(_dump, at_work.popleft().result())
+        finally:
+            for task in at_work:
+                task.cancel()
+
+    async def _run(self, index: int, entry: Entry) -> dict[str, Any]:
+        if isinstance(entry.asked, CosmosError):
+            return {**body_of(entry.asked), **entry.echo}
+        invocation, face = entry.asked
+        job_id = None
+        while True:
+            try:
+                async with self._caller.submit(invocation, encoding_for(invocation, JSON), index=index) as job:
+                    job_id = job.id
+                    done = await job.result()
+                    return await asyncio.to_thread(face.whole, job, done)
+            except BacklogFull:  # others' jobs: this one has its turn among them
+                await asyncio.sleep(_RETRY_SECONDS)
+            except CosmosError as error:
+                if self._passes_on_unavailable and isinstance(error, Unavailable):
+                    raise
+                return {**body_of(error, job_id=job_id), **entry.echo}
+
+
+async def _collected(request: Request, series: _Series, media_type: str, *, is_one: bool = False) -> Response:
+    """All answers as one body that has a length: asynchronous inference takes no other."""
+    if is_one:
+        opening, between, closing = b"", b"", b""
+    elif media_type == JSON:
+        opening, between, closing = b"[", b",", b"]"
+    else:  # without a line break at the end: who assembles lines adds his own
+        opening, between, closing = b"", b"\n", b""
+    spool = Spool(series.spool_dir)
+    with ExitStack() as unfinished:
+        unfinished.callback(spool.close)
+        async with while_there(request), aclosing(series.answers()) as answers:
+            await spool.write(opening)
+            is_first = True
+            async for told in answers:
+                await spool.write((b"" if is_first else between) + (told or b""))
+                is_first = False
+            await spool.write(closing)
+        unfinished.pop_all()
+    return spool.response(media_type)
+
+
+class _SeveralStream(StreamingResponse):
+    """Owns its jobs: whatever ends the response ends those that have not ended."""
+
+    def __init__(self, series: _Series, media_type: str) -> None:
+        self._answers = series.answers(heartbeat_seconds=HEARTBEAT_SECONDS)
+        pieces = {STREAM: self._events, JSON: self._list}.get(media_type, self._lines)
+        super().__init__(pieces(), media_type=media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it all, or notice that nobody listens."""
-        try:
+        async with aclosing(self._answers):
             await super().__call__(scope, receive, send)
-        finally:
-            for task in self._at_work:
-                task.cancel()
 
-    async def _answers(self) -> AsyncIterator[bytes]:
-        while self._left or self._at_work:
-            while self._left and len(self._at_work) < self._engine.num_groups + _AHEAD:
-                self._at_work.append(asyncio.create_task(_run(self._engine, self._left.popleft())))
-            told = await self._at_work[0]
-            self._at_work.popleft()
-            yield await asyncio.to_thread(_dump, told)
+    async def _events(self) -> AsyncIterator[bytes]:
+        async for told in self._answers:
+            yield HEARTBEAT if told is None else b"event: result\ndata: " + told + b"\n\n"
+        yield event("end", {})
 
     async def _lines(self) -> AsyncIterator[bytes]:
-        async for told in self._answers():
-            yield told + b"\n"
+        async for told in self._answers:
+            yield b"\n" if told is None else told + b"\n"  # readers of lines pass over empty ones
 
     async def _list(self) -> AsyncIterator[bytes]:
         between = b"["
-        async for told in self._answers():
-            yield between + told
-            between = b","
+        async for told in self._answers:
+            yield b"\n" if told is None else between + told
+            between = between if told is None else b","
         yield b"]"
 
 
-def _entries(engine: Engine, body: Body) -> list[Entry]:
-    jobs = expand(body.content)
+def _entries(caller: Caller, jobs: Sequence[dict[str, Any] | RequestError], body: Body) -> list[Entry]:
     _refuse_unmentioned(jobs, body.uploads)
-    return [_entry(engine, job, body) for job in jobs]
+    return [_entry(caller, job, body) for job in jobs]
 
 
-def _entry(engine: Engine, job: dict[str, Any] | RequestError, body: Body) -> Entry:
+def _entry(caller: Caller, job: dict[str, Any] | RequestError, body: Body) -> Entry:
     if isinstance(job, RequestError):
         return Entry(job, {})
     echo = {key: job[key] for key in ("name", "extra") if job.get(key) is not None}
     mentioned = set(texts_in(job))
     uploads = {name: data for name, data in body.uploads.items() if name in mentioned}
     try:
-        invocation = understand(engine, job, uploads, strict=body.strict)
+        invocation, face = understand_one(caller.engine, Body(job, uploads, body.strict))
     except RequestError as error:
         return Entry(error, echo)
     if isinstance(invocation.request, ChatRequest) and invocation.request.stream:
         return Entry(InvalidField("stream", "is not possible in a list", allowed="false"), echo)
-    return Entry(invocation, echo)
+    return Entry((invocation, face), echo)
 
 
-def _refuse_unmentioned(jobs: list[dict[str, Any] | RequestError], uploads: dict[str, bytes]) -> None:
+def _refuse_unmentioned(jobs: Sequence[dict[str, Any] | RequestError], uploads: Any) -> None:
     mentioned = {text for job in jobs if isinstance(job, dict) for text in texts_in(job)}
     for name in uploads:
         if name not in mentioned:
             raise InvalidBody(f"the file {name[:200]!r} is mentioned in none of the jobs")
 
 
-async def _run(engine: Engine, entry: Entry) -> dict[str, Any]:
-    if isinstance(entry.asked, CosmosError):
-        return {**body_of(entry.asked), **entry.echo}
-    job_id = None
-    while True:
-        try:
-            async with engine.submit(entry.asked, encoding_for(entry.asked, JSON)) as job:
-                job_id = job.id
-                done = await job.result()
-                return await asyncio.to_thread(face_of(entry.asked).whole, job, done)
-        except BacklogFull:  # others' jobs: this one has its turn among them
-            await asyncio.sleep(_RETRY_SECONDS)
-        except CosmosError as error:
-            return {**body_of(error, job_id=job_id), **entry.echo}
-
-
 def _dump(told: dict[str, Any]) -> bytes:
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(told, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""Server-sent events: a line for every step or token, then the result, then the end."""
+"""Server-sent events or JSON lines: one for every step or token, then the result, then the end."""
 
 import asyncio
 import json
@@ -23,9 +23,10 @@ HEARTBEAT = b": still at work\n\n"
 class JobStream(StreamingResponse):
     """A stream that owns its job: whatever ends the response closes the job's context."""
 
-    def __init__(self, content: AsyncIterator[bytes], *, job_context: AsyncExitStack, job_id: str) -> None:
-        headers = {"X-Cosmos-Job-Id": job_id}
-        super().__init__(content, media_type="text/event-stream", headers=headers)
+    def __init__(
+        self, content: AsyncIterator[bytes], media_type: str, *, job_context: AsyncExitStack, job_id: str
+    ) -> None:
+        super().__init__(content, media_type=media_type, headers={"X-Cosmos-Job-Id": job_id})
         self._job_context = job_context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,20 +40,37 @@ def event(name: str, data: dict[str, Any]) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
+def line(name: str, data: dict[str, Any]) -> bytes:
+    """The same as a line of JSON, in ASCII: whole lines can be put together from pieces that were cut anywhere."""
+    return json.dumps({"event": name, **data}, separators=(",", ":")).encode() + b"\n"
+
+
 async def job_events(job: Job, listener: Listener) -> AsyncIterator[bytes]:
     """`accepted`, then `progress` and `token` as they come, then `result` or `error`."""
-    yield event("accepted", {"job_id": job.id, "model": job.model})
+    async for told in _told(job, listener):
+        yield HEARTBEAT if told is None else event(*told)
+
+
+async def job_lines(job: Job, listener: Listener) -> AsyncIterator[bytes]:
+    """The same, with `heartbeat` as an event of its own."""
+    async for told in _told(job, listener):
+        yield line("heartbeat", {"job_id": job.id}) if told is None else line(*told)
+
+
+async def _told(job: Job, listener: Listener) -> AsyncIterator[tuple[str, dict[str, Any]] | None]:
+    """Every event's name and data; None when there was nothing to tell for a while."""
+    yield "accepted", {"job_id": job.id, "model": job.model}
     async for happening in listener.events(heartbeat_seconds=HEARTBEAT_SECONDS):
         if happening is None:
-            yield HEARTBEAT
+            yield None
         elif isinstance(happening, Progress):
             data = {"stage": happening.stage, "step": happening.step, "num_steps": happening.num_steps}
-            yield event("progress", {"job_id": job.id, **data})
+            yield "progress", {"job_id": job.id, **data}
         else:
-            yield event("token", {"job_id": job.id, "text": happening.text, "reasoning": happening.reasoning})
+            yield "token", {"job_id": job.id, "text": happening.text, "reasoning": happening.reasoning}
     try:
         done = await job.result()
     except CosmosError as error:
-        yield event("error", body_of(error, job_id=job.id))
+        yield "error", body_of(error, job_id=job.id)
     else:
-        yield event("result", await asyncio.to_thread(as_json, job, done))
+        yield "result", await asyncio.to_thread(as_json, job, done)

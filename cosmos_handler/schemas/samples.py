@@ -18,6 +18,14 @@ def expand(content: dict[str, Any] | list[Any]) -> list[dict[str, Any] | Request
 
     Raises RequestError where the whole means nothing.
     """
+    jobs = expand_any(content)
+    if all(isinstance(each, InvalidBody) for each in jobs):
+        raise next(each for each in jobs if isinstance(each, InvalidBody))
+    return jobs
+
+
+def expand_any(content: dict[str, Any] | list[Any]) -> list[dict[str, Any] | RequestError]:
+    """The same where even bodies that all mean nothing have a place each. Raises RequestError for none, or too many."""
     jobs: list[dict[str, Any] | RequestError] = []
     for number, each in enumerate(content if isinstance(content, list) else [content]):
         if isinstance(each, RequestError):
@@ -30,8 +38,6 @@ def expand(content: dict[str, Any] | list[Any]) -> list[dict[str, Any] | Request
             jobs.append(each)
     if not jobs:
         raise InvalidBody("the body has no jobs in it")
-    if all(isinstance(each, InvalidBody) for each in jobs):
-        raise next(each for each in jobs if isinstance(each, InvalidBody))
     if len(jobs) > _MAX_JOBS:
         raise TooLarge(f"the body has {len(jobs)} jobs; the limit is {_MAX_JOBS}")
     return jobs

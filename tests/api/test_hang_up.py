@@ -11,10 +11,12 @@ from starlette.types import Message, Scope
 from cosmos_handler.api.app import create_app
 from cosmos_handler.api.intake import BodyLimits
 from cosmos_handler.api.presence import while_there
+from cosmos_handler.api.surroundings import Surroundings
 from cosmos_handler.engine import engine as room
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine
 from cosmos_handler.engine.jobstore import JobStore, KeepLimits
+from cosmos_handler.engine.repeats import Repeats
 from cosmos_handler.errors import JobCancelled
 from tests.fakes import IdleEngine
 
@@ -38,7 +40,14 @@ async def statuses(engine: Engine, heard: list[Message], content_type: str = "ap
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = create_app(engine, JobStore(engine, KeepLimits(60, 10**6)), BodyLimits(10**6, 10**6, 10))
+    limits = KeepLimits(60, 10**6)
+    app = create_app(
+        engine,
+        JobStore(engine, limits),
+        Repeats(JobStore(engine, limits)),
+        BodyLimits(10**6, 10**6, 10),
+        Surroundings(Path("/nowhere")),
+    )
     async with asyncio.timeout(10):
         await app(scope(content_type), receive, send)
     return [message["status"] for message in sent if "status" in message]

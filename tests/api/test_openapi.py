@@ -9,14 +9,23 @@ from cosmos_handler.api.app import create_app
 from cosmos_handler.api.errors import TABLE
 from cosmos_handler.api.intake import BodyLimits
 from cosmos_handler.api.openapi import _SETUP, document
+from cosmos_handler.api.surroundings import Surroundings
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.jobstore import JobStore, KeepLimits
+from cosmos_handler.engine.repeats import Repeats
 from tests.fakes import IdleEngine
 
 
 def test_it_has_every_route_and_no_other(tmp_path: Path) -> None:
     engine = IdleEngine(Backlog(1), tmp_path)
-    app: Any = create_app(engine, JobStore(engine, KeepLimits(60, 10**6)), BodyLimits(10, 10, 10))._app
+    limits = KeepLimits(60, 10**6)
+    app: Any = create_app(
+        engine,
+        JobStore(engine, limits),
+        Repeats(JobStore(engine, limits)),
+        BodyLimits(10, 10, 10),
+        Surroundings(tmp_path),
+    )._app._app
     served = {
         (route.path.replace(":path", ""), method.lower())
         for router in app.routes

@@ -116,7 +116,7 @@ def test_only_invocations_takes_several(server: Server) -> None:
 def test_a_caller_who_hangs_up_cancels_the_rest(server: Server) -> None:
     mark = len(server.log)
     long = {"prompt": "a robot", "resolution": "128,192", "num_output_frames": 17, "num_steps": 150}
-    kinds = {"Accept": "application/jsonlines"}
+    kinds = {"Accept": "application/jsonlines", "X-Amzn-SageMaker-Forwarded-Api": "InvokeEndpointWithResponseStream"}
     jobs = [{"prompt": "a robot", **TINY}, *[long] * 4]
     with server.client.stream("POST", "/invocations", json=jobs, headers=kinds) as response:
         next(response.iter_lines())

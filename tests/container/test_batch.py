@@ -1,0 +1,106 @@
+"""A batch transform job at the real server: one line of answer for each of its records, whatever is wrong with them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.conftest import Server, running_server
+from tests.container.test_life import LONG, wait_for_line
+
+pytestmark = pytest.mark.model
+
+LINES = {"Content-Type": "application/jsonlines", "Accept": "application/jsonlines"}
+TINY = {"prompt": "a robot", "resolution": "64,96", "num_output_frames": 5, "num_steps": 1}
+BAD = {3: "{not json", 11: '"text"', 17: '{"prompt": "a robot", "stepz": 3}', 30: "[1]", 39: '{"model": "nobody"}'}
+
+
+@pytest.fixture(scope="module")
+def batch(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The platform writes the word as it likes."""
+    with running_server(tiny_models, tmp_path_factory.mktemp("batch"), SAGEMAKER_BATCH="TRUE") as running:
+        running.wait_until_ready()
+        yield running
+
+
+def records() -> list[str]:
+    """Forty, five of which are bad; two make videos."""
+    asked = []
+    for number in range(40):
+        if number in BAD:
+            asked.append(BAD[number])
+        elif number in (5, 25):
+            asked.append(json.dumps({**TINY, "name": str(number)}))
+        else:
+            words = {"model": "reason2", "prompt": f"Say {number}.", "max_tokens": 2, "name": str(number)}
+            asked.append(json.dumps(words))
+    return asked
+
+
+def in_pieces(text: bytes) -> Iterator[bytes]:
+    """Sent so, a body has no length."""
+    yield text[: len(text) // 2]
+    yield text[len(text) // 2 :]
+
+
+def check(lines: list[str]) -> None:
+    answers = [json.loads(line) for line in lines]
+    assert len(answers) == 40
+    for number, answer in enumerate(answers):
+        assert ("error" in answer) == (number in BAD), answer
+        if number not in BAD:
+            assert answer["name"] == str(number)
+            assert ("video" in answer) == (number in (5, 25))
+
+
+def test_all_records_in_one_body(batch: Server) -> None:
+    response = batch.client.post("/invocations", content=in_pieces("\n".join(records()).encode()), headers=LINES)
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("application/jsonlines")
+    check(response.text.split("\n"))
+
+
+@pytest.mark.parametrize("content_type", ["application/jsonlines", "application/json"])
+def test_one_record_a_body(batch: Server, content_type: str) -> None:
+    kinds = {**LINES, "Content-Type": content_type}
+    lines = []
+    for record in records():
+        response = batch.client.post("/invocations", content=f"{record}\n".encode(), headers=kinds)
+        assert response.status_code == 200
+        lines.append(response.text)
+    lines[30] = lines[30].removeprefix("[").removesuffix("]")
+    check(lines)
+
+
+def test_records_that_are_all_bad_have_a_line_each(batch: Server) -> None:
+    response = batch.client.post("/invocations", content=b"{\n\xef\xbb\xbf[\n7", headers=LINES)
+    assert [json.loads(line)["error"]["type"] for line in response.text.split("\n")] == ["invalid_body"] * 3
+
+
+def test_a_repeat_finds_the_job_of_a_lost_client(batch: Server) -> None:
+    mark = len(batch.log)
+    record = json.dumps({**LONG, "num_steps": 60}).encode()
+    with pytest.raises(httpx2.ReadTimeout):
+        batch.client.post("/invocations", content=record, headers=LINES, timeout=1)
+    wait_for_line(batch, r"job \S+ starts", after=mark)
+    answer: dict[str, Any] = batch.client.post("/invocations", content=record, headers=LINES).json()
+    assert answer["video"]
+    assert batch.log.count("accepted for", mark) == 1
+    assert "cancelled" not in batch.log[mark:]
+
+
+def test_a_file_that_is_no_line_has_a_real_status(batch: Server) -> None:
+    kinds = {"Content-Type": "application/json", "Accept": "video/mp4"}
+    made = batch.client.post("/invocations", content=json.dumps(TINY), headers=kinds)
+    assert (made.status_code, made.headers["content-type"]) == (200, "video/mp4")
+    assert batch.client.post("/invocations", content=b'{"prompt": 7}', headers=kinds).status_code == 400
+
+
+def test_jobs_are_refused_where_another_instance_may_be_asked(batch: Server) -> None:
+    headers = {"X-Amzn-SageMaker-Custom-Attributes": "route=/v1/videos"}
+    refused = batch.client.post("/invocations", json=TINY, headers=headers)
+    assert (refused.status_code, refused.json()["error"]["type"]) == (409, "jobs_not_shared")
+    assert "asynchronous" in refused.json()["error"]["message"]
