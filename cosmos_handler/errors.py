@@ -28,6 +28,7 @@ CosmosError
 ├── OutOfMemory               the device ran out of memory in the middle of the job
 ├── JobFailed                 our own fault; the log has the rest under the job id
 │   ├── WorkerDied            the process that held the weights ended in the middle of the job
+│   ├── WorkerStuck           it said nothing for too long
 │   └── DecoderFailed         the short-lived decoding process ended without an answer
 └── SetupError                the server cannot start
     ├── SettingsError         environment variables, every fault listed
@@ -208,6 +209,10 @@ class JobFailed(CosmosError):
 
 class WorkerDied(JobFailed):
     """The process that held the weights ended in the middle of the job."""
+
+
+class WorkerStuck(JobFailed):
+    """The process that held the weights said nothing of the job for too long, and was ended."""
 
 
 class DecoderFailed(JobFailed):

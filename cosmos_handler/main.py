@@ -23,9 +23,12 @@ from cosmos_handler.artifacts.guardrail import CHECKS, TEXT_CHECKS, VIDEO_CHECKS
 from cosmos_handler.artifacts.locate import ModelSource
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine, EngineOptions
+from cosmos_handler.engine.group import Group
+from cosmos_handler.engine.host import faults
 from cosmos_handler.engine.jobstore import JobStore, KeepLimits
 from cosmos_handler.engine.metrics import Metrics
-from cosmos_handler.engine.pool import Group, Pool
+from cosmos_handler.engine.pool import Pool
+from cosmos_handler.engine.reaping import reap_orphans
 from cosmos_handler.engine.repeats import Repeats
 from cosmos_handler.engine.work_dir import Claim, sweep
 from cosmos_handler.errors import SettingsError, SetupError, WorkerFailed
@@ -86,6 +89,9 @@ def main(argv: list[str] | None = None) -> int:
         log.warning("no COSMOS_API_KEY is set: whoever reaches port %d may use this server", settings.port)
     if left_out := [check for check in CHECKS if check not in wanted_checks(settings)]:
         log.warning("guardrails switched off: %s", ", ".join(left_out))
+    if problems := faults(settings.devices, settings.work_dir):
+        log.critical("cannot serve: %s", "; ".join(problems))
+        return EXIT_SETTINGS
     sweep(settings.work_dir)
     claim = Claim(settings.work_dir)
     with listener:
@@ -139,6 +145,8 @@ async def _serve(settings: Settings, listener: socket.socket, claim: Claim) -> S
         backlog,
         environment=settings.child_environment,
         cpu_threads=settings.cpu_threads,
+        warm_up=settings.warm_up,
+        stuck_seconds=settings.stuck_seconds or None,
         memory=memory_wish(settings.memory),
     )
     engine = Engine(
@@ -173,7 +181,9 @@ async def _serve(settings: Settings, listener: socket.socket, claim: Claim) -> S
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda number, frame: None)
     log.info("listening on %s, port %d", settings.host, settings.port)
+    reaping = asyncio.create_task(reap_orphans())
     await server.serve(sockets=[listener])
+    reaping.cancel()
     if engine.is_fetching:
         # A download cannot be interrupted, and its threads would keep the process for as long as it takes.
         claim.release()

@@ -51,6 +51,8 @@ class Settings:
     result_seconds: int
     result_bytes: int
     stop_seconds: int
+    warm_up: bool
+    stuck_seconds: int
     log_level: str
     is_on_sagemaker: bool
     is_batch_transform: bool
@@ -186,6 +188,14 @@ VARIABLES = (
     ),
     Variable(
         "COSMOS_STOP_SECONDS", "stop_seconds", whole(0, 25), "20", "after SIGTERM, time for the running job to end"
+    ),
+    Variable("COSMOS_WARM_UP", "warm_up", switch, "on", "run every model once before /ping says 200"),
+    Variable(
+        "COSMOS_STUCK_SECONDS",
+        "stuck_seconds",
+        whole(0, 10**6),
+        "1800",
+        "a job of which nothing is heard for so long is failed, and its process started anew; 0: never",
     ),
     Variable(
         "COSMOS_LOG_LEVEL",

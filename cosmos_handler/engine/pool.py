@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.guardrail import Guardrails
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.child import WORKER, Child
+from cosmos_handler.engine.group import Group
 from cosmos_handler.engine.host_files import HostFiles
 from cosmos_handler.engine.job import Job
 from cosmos_handler.errors import (
@@ -20,6 +20,7 @@ from cosmos_handler.errors import (
     Stopping,
     WorkerDied,
     WorkerFailed,
+    WorkerStuck,
 )
 from cosmos_handler.messages.machine import Machine, MemoryWish
 from cosmos_handler.messages.wire import (
@@ -43,35 +44,10 @@ log = logging.getLogger(__name__)
 # A process that dies this often in a row before it is ready will not come up the next time either.
 _MAX_FAILED_STARTS = 3
 _SHUTDOWN_SECONDS = 3.0
+_MAX_LOOK_SECONDS = 5.0
 
-# Parts of gigabytes come and go: without it, what they leave would be of no use to others of another size.
-_ALLOCATOR = {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
-
-
-@dataclass
-class Group:
-    """The devices of one model process, and what it is doing.
-
-    devices: ("cpu",) or indices of GPUs. machine: what it has to work with; None before it has been ready for once.
-    margins: for a stage, how many times the reckoned memory it takes, where that was learned.
-    """
-
-    devices: tuple[str, ...]
-    child: Child | None = None
-    ready: bool = False
-    job: Job | None = None
-    machine: Machine | None = None
-    margins: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def device(self) -> str:
-        """The kind of device, in torch's word."""
-        return "cpu" if self.devices == ("cpu",) else "cuda"
-
-    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """The process sees its own devices only."""
-        visible = "" if self.device == "cpu" else ",".join(self.devices)
-        return {**_ALLOCATOR, **base, "CUDA_VISIBLE_DEVICES": visible}
+_DIED = "the process that held the model ended in the middle of the job"
+_STUCK = "the job came to a standstill and was given up"
 
 
 class Pool:
@@ -84,6 +60,8 @@ class Pool:
         *,
         environment: Mapping[str, str],
         cpu_threads: int | None,
+        warm_up: bool = False,
+        stuck_seconds: float | None = None,
         memory: MemoryWish = MemoryWish(),  # noqa: B008 - a frozen value
         command: tuple[str, ...] = WORKER,
         restart_delay: Callable[[int], float] = lambda failures: 0.5 * 2**failures,
@@ -93,6 +71,8 @@ class Pool:
         self._environment = environment
         self._cpu_threads = cpu_threads
         self._command = command
+        self._warm_up = warm_up
+        self._stuck_seconds = stuck_seconds
         self.memory = memory
         self._restart_delay = restart_delay
         self._closing = False
@@ -168,6 +148,7 @@ class Pool:
                     memory=self.memory,
                     host_files=files.descriptors,
                     margins=self.margins,
+                    warm_up=self._warm_up,
                 )
                 await child.send(setup)
                 if await self._became_ready(child, group):
@@ -202,10 +183,23 @@ class Pool:
 
     async def _serve(self, child: Child, group: Group) -> None:
         async with asyncio.TaskGroup() as tasks:  # feeding cannot end unnoticed: no job would ever be taken again
-            feeding = tasks.create_task(self._feed(child, group))
+            others = [tasks.create_task(self._feed(child, group)), tasks.create_task(self._watch(child, group))]
             while (message := await child.inbox.get()) is not None:
+                group.heard_at = asyncio.get_running_loop().time()
                 _apply(message, group)
-            feeding.cancel()
+            for other in others:
+                other.cancel()
+
+    async def _watch(self, child: Child, group: Group) -> None:
+        """End a process that says nothing of its job for too long; its end is then told as any other."""
+        most = self._stuck_seconds
+        while most is not None:
+            await asyncio.sleep(min(most / 4, _MAX_LOOK_SECONDS))
+            if group.job is not None and asyncio.get_running_loop().time() - group.heard_at > most:
+                log.error("job %s: nothing heard for %g s; its process is ended", group.job.id, most)
+                group.is_stuck, group.ready = True, False
+                child.kill()
+                return
 
     async def _feed(self, child: Child, group: Group) -> None:
         while True:
@@ -213,7 +207,7 @@ class Pool:
             job = self._backlog.take()
             if job is None:
                 continue
-            group.job = job
+            group.job, group.heard_at = job, asyncio.get_running_loop().time()
             job.start()
             log.info("job %s starts on %s", job.id, ",".join(group.devices))
             try:
@@ -226,12 +220,13 @@ class Pool:
 
     def _fail_job(self, group: Group, ending: str) -> None:
         job, group.job = group.job, None
+        is_stuck, group.is_stuck = group.is_stuck, False
         if job is None:
             return
         # A cancel that the process did not live to confirm is still what the caller wanted.
         if job.cancel_requested and job.cancel():
             log.info("job %s cancelled; its process ended with %s", job.id, ending)
-        elif job.fail(WorkerDied("the process that held the model ended in the middle of the job")):
+        elif job.fail(WorkerStuck(_STUCK) if is_stuck else WorkerDied(_DIED)):
             log.error("job %s failed: its process ended with %s", job.id, ending)
 
 

@@ -26,6 +26,7 @@ from cosmos_handler.worker.delivery import file_output, words_output
 from cosmos_handler.worker.guarding import Inspected
 from cosmos_handler.worker.loaded import Loaded
 from cosmos_handler.worker.upsampling import upsampled_prompt
+from cosmos_handler.worker.warming import warm_up
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ class Session:
         self._device = setup.device
         self._peak = Peak(setup.device)
         self._loaded = Loaded(setup, send=send)
+        if setup.warm_up:
+            self._warm_up()
         log.info("the plan while nothing runs, for the usual request: %s", self._loaded.plan_at_rest.summary())
         send(
             Ready(
@@ -62,6 +65,18 @@ class Session:
                 machine=self._loaded.machine,
             )
         )
+
+    def _warm_up(self) -> None:
+        for checkpoint in self._loaded.checkpoints.values():
+            warm_up(checkpoint, self._run_apart)
+
+    def _run_apart(self, message: Run, hear: Send) -> None:
+        """Of which the serving process hears nothing."""
+        told, self._send = self._send, hear
+        try:
+            self.run(message, is_cancelled=lambda: False)
+        finally:
+            self._send = told
 
     def run(self, message: Run, *, is_cancelled: Callable[[], bool]) -> None:
         """Do one job and say how it ended. Faults that are nobody's but ours go up to the loop."""

@@ -15,8 +15,8 @@ from cosmos_handler.engine import engine as room
 from cosmos_handler.engine import foresight
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine
+from cosmos_handler.engine.group import Group
 from cosmos_handler.engine.jobstore import JobStore, KeepLimits
-from cosmos_handler.engine.pool import Group
 from cosmos_handler.errors import (
     CosmosError,
     DecoderFailed,

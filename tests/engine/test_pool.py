@@ -13,9 +13,10 @@ import pytest
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.guardrail import NO_GUARDRAILS
 from cosmos_handler.engine.backlog import Backlog
+from cosmos_handler.engine.group import Group
 from cosmos_handler.engine.job import Job, State
-from cosmos_handler.engine.pool import Group, Pool
-from cosmos_handler.errors import InvalidField, JobFailed, OutOfMemory, Stopping, WorkerDied, WorkerFailed
+from cosmos_handler.engine.pool import Pool
+from cosmos_handler.errors import InvalidField, JobFailed, OutOfMemory, Stopping, WorkerDied, WorkerFailed, WorkerStuck
 from cosmos_handler.messages.machine import MemoryWish
 from cosmos_handler.messages.results import TextOutput
 from tests.fakes import FAKE_WORKER, REASON, job
@@ -30,6 +31,7 @@ def make_pool(backlog: Backlog, groups: int = 1, memory: MemoryWish | None = Non
         memory=memory or MemoryWish(),
         command=FAKE_WORKER,
         restart_delay=lambda failures: 0.01,
+        stuck_seconds=1.0,
     )
 
 
@@ -264,3 +266,27 @@ async def test_a_signal_to_the_terminals_group_does_not_reach_the_model_process(
         child = pool.groups[0].child
         assert child is not None
         assert os.getpgid(child.pid) == child.pid
+
+
+@in_loop
+async def test_a_job_that_stands_still_is_failed_and_the_next_one_runs_in_a_new_process() -> None:
+    async with running() as (pool, backlog):
+        stuck, following = put(backlog, "stand still", "hello")
+        first = pool.groups[0].child
+        assert first is not None
+        with pytest.raises(WorkerStuck):
+            await stuck.result()
+        assert stuck.state is State.FAILED
+        assert text_of(following, await following.result()) == "olleh"
+        assert pool.groups[0].child is not first
+        assert not pool.groups[0].is_stuck
+
+
+@in_loop
+async def test_a_job_that_is_slow_is_not_stuck() -> None:
+    async with running() as (pool, backlog):
+        first = pool.groups[0].child
+        jobs = put(backlog, *["slow"] * 5)  # two seconds in all, and never one of silence
+        for each in jobs:
+            await each.result()
+        assert pool.groups[0].child is first
