@@ -26,6 +26,7 @@ CosmosError
 ├── OutOfMemory               the device ran out of memory in the middle of the job
 ├── JobFailed                 our own fault; the log has the rest under the job id
 │   ├── WorkerDied            the process that held the weights ended in the middle of the job
+│   ├── StoreFailed           the result could not be written to S3
 │   └── DecoderFailed         the short-lived decoding process ended without an answer
 └── SetupError                the server cannot start
     ├── SettingsError         environment variables, every fault listed
@@ -198,6 +199,10 @@ class JobFailed(CosmosError):
 
 class WorkerDied(JobFailed):
     """The process that held the weights ended in the middle of the job."""
+
+
+class StoreFailed(JobFailed):
+    """The result could not be written to S3, or it showed before any work that it could not be."""
 
 
 class DecoderFailed(JobFailed):
