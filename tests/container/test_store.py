@@ -1,6 +1,8 @@
 """Results in S3 through the real server: instead of base64, beside the file itself, for lists and for kept jobs."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.conftest import Server, running_server
+from tests.conftest import ROOT, Server, running_server
 from tests.container.stream import events_in
 from tests.container.test_videos import create, wait_until
 from tests.s3 import S3, running_s3
@@ -88,6 +90,16 @@ def test_streams_lists_and_kept_jobs_say_where_it_is(place: Place) -> None:
         assert place.s3.object(each["s3_uri"])["ContentLength"] == each["size_bytes"]
     assert len({each["s3_uri"] for each in (told, *several, shown)}) == 4
     assert shown["url"].startswith("http")
+
+
+def test_the_script_says_where_it_is(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(ASK))
+    command = [sys.executable, str(ROOT / "scripts" / "invoke.py"), "a.json", "--out", str(tmp_path / "out")]
+    command += ["--url", f"{place.server.client.base_url}/invocations"]
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
+    told = json.loads((tmp_path / "out" / "a.json").read_text())
+    assert told["s3_uri"] in shown
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.json"]
 
 
 @pytest.mark.parametrize(
