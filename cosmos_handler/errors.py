@@ -29,6 +29,7 @@ CosmosError
 ├── JobFailed                 our own fault; the log has the rest under the job id
 │   ├── WorkerDied            the process that held the weights ended in the middle of the job
 │   ├── WorkerStuck           it said nothing for too long
+│   ├── StoreFailed           the result could not be written to S3
 │   └── DecoderFailed         the short-lived decoding process ended without an answer
 └── SetupError                the server cannot start
     ├── SettingsError         environment variables, every fault listed
@@ -213,6 +214,10 @@ class WorkerDied(JobFailed):
 
 class WorkerStuck(JobFailed):
     """The process that held the weights said nothing of the job for too long, and was ended."""
+
+
+class StoreFailed(JobFailed):
+    """The result could not be written to S3, or it showed before any work that it could not be."""
 
 
 class DecoderFailed(JobFailed):

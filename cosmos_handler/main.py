@@ -22,11 +22,12 @@ from cosmos_handler.artifacts.elsewhere import GUARDRAIL_CHANNEL, TEXT_ENCODER_C
 from cosmos_handler.artifacts.guardrail import CHECKS, TEXT_CHECKS, VIDEO_CHECKS, CheckName, GuardrailWish
 from cosmos_handler.artifacts.locate import ModelSource
 from cosmos_handler.engine.backlog import Backlog
-from cosmos_handler.engine.engine import Engine, EngineOptions
+from cosmos_handler.engine.engine import Engine
 from cosmos_handler.engine.group import Group
 from cosmos_handler.engine.host import faults
 from cosmos_handler.engine.jobstore import JobStore, KeepLimits
 from cosmos_handler.engine.metrics import Metrics
+from cosmos_handler.engine.options import EngineOptions
 from cosmos_handler.engine.pool import Pool
 from cosmos_handler.engine.reaping import reap_orphans
 from cosmos_handler.engine.repeats import Repeats
@@ -35,6 +36,8 @@ from cosmos_handler.errors import SettingsError, SetupError, WorkerFailed
 from cosmos_handler.media.fetching import Fetching
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.media.rules import FetchRules
+from cosmos_handler.media.store_rules import StoreRules
+from cosmos_handler.media.storing import Storing
 from cosmos_handler.media_settings import MediaSettings
 from cosmos_handler.memory_settings import MemorySettings
 from cosmos_handler.messages.machine import MemoryWish
@@ -220,6 +223,7 @@ def engine_options(settings: Settings, *, owner: str) -> EngineOptions:
         owner=owner,
         elsewhere=elsewhere,
         fetching=Fetching(_fetch_rules(settings.media), settings.fetch_environment),
+        storing=Storing(_store_rules(settings), settings.fetch_environment),
         window_seconds=settings.memory.request_window_seconds,
     )
 
@@ -260,6 +264,19 @@ def _fetch_rules(media: MediaSettings) -> FetchRules:
         max_redirects=media.max_redirects,
         connect_seconds=media.connect_seconds,
         fetch_seconds=media.fetch_seconds,
+        proxy=media.proxy,
+        ca_bundle=str(media.ca_bundle) if media.ca_bundle else None,
+    )
+
+
+def _store_rules(settings: Settings) -> StoreRules:
+    outputs, media = settings.outputs, settings.media
+    return StoreRules(
+        default_uri=outputs.default_uri,
+        buckets=outputs.output_buckets,
+        kms_key_id=outputs.kms_key_id,
+        store_seconds=outputs.store_seconds,
+        connect_seconds=media.connect_seconds,
         proxy=media.proxy,
         ca_bundle=str(media.ca_bundle) if media.ca_bundle else None,
     )

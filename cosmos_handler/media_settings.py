@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
-from cosmos_handler.variable import Variable, path, whole
+from cosmos_handler.variable import Variable, buckets, path, whole, words
 
 _GIB = 2**30
 _NONE = "none"
 _HOST = re.compile(r"(?:\*|(?:https?://)?(?:\*\.)?(?:[a-z0-9_-]+\.)*[a-z0-9_-]+)")
-_BUCKET = re.compile(r"\*|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PROXY = re.compile(r"http://[A-Za-z0-9_.-]+:[0-9]{1,5}/?")
 
 
@@ -38,13 +37,8 @@ class MediaSettings:
     ca_bundle: Path | None
 
 
-def _items(value: str) -> tuple[str, ...]:
-    words = tuple(piece.strip() for piece in value.split(","))
-    return () if words == (_NONE,) else words
-
-
 def _hosts(value: str) -> tuple[str, ...]:
-    hosts = tuple(host.lower().removeprefix("https://") for host in _items(value))
+    hosts = tuple(host.lower().removeprefix("https://") for host in words(value))
     if not all(_is_host(host) for host in hosts):
         raise ValueError('hosts such as media.example.com, *.example.com, http://media.local, "*" for all, or "none"')
     return hosts
@@ -63,23 +57,16 @@ def _is_host(host: str) -> bool:
 
 def _ports(value: str) -> tuple[int, ...]:
     try:
-        return tuple(whole(1, 65535)(port) for port in _items(value))
+        return tuple(whole(1, 65535)(port) for port in words(value))
     except ValueError:
         raise ValueError("ports from 1 to 65535 such as 443,8443") from None
 
 
 def _networks(value: str) -> tuple[str, ...]:
     try:
-        return tuple(str(ip_network(network)) for network in _items(value))
+        return tuple(str(ip_network(network)) for network in words(value))
     except ValueError:
         raise ValueError("networks such as 10.1.0.0/16,fd12::/48") from None
-
-
-def _buckets(value: str) -> tuple[str, ...]:
-    buckets = _items(value)
-    if not all(_BUCKET.fullmatch(bucket) for bucket in buckets):
-        raise ValueError('names of buckets, "*" for every one that the role may read, or "none"')
-    return buckets
 
 
 def _proxy(value: str) -> str:
@@ -143,7 +130,7 @@ MEDIA_VARIABLES = (
     Variable(
         "COSMOS_MEDIA_BUCKETS",
         "buckets",
-        _buckets,
+        buckets,
         "*",
         "buckets that s3:// may lead to; * for every one that the role may read, none for no s3://",
     ),

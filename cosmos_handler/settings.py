@@ -13,6 +13,7 @@ from cosmos_handler import environment
 from cosmos_handler.errors import SettingsError
 from cosmos_handler.media_settings import MEDIA_VARIABLES, MediaSettings
 from cosmos_handler.memory_settings import MEMORY_VARIABLES, MemorySettings, with_window
+from cosmos_handler.output_settings import OUTPUT_VARIABLES, OutputSettings
 from cosmos_handler.variable import Variable, one_of, path, switch, text, whole
 
 _GIB = 2**30
@@ -38,6 +39,7 @@ class Settings:
     body_seconds: int
     media: MediaSettings
     memory: MemorySettings
+    outputs: OutputSettings
     text_encoder_dir: Path | None
     vae_path: Path | None
     checkpoint: str | None
@@ -138,6 +140,7 @@ VARIABLES = (
     Variable("COSMOS_BODY_SECONDS", "body_seconds", whole(1, 3600), "120", "time for a request body to come, or 408"),
     *MEDIA_VARIABLES,
     *MEMORY_VARIABLES,
+    *OUTPUT_VARIABLES,
     Variable(
         "COSMOS_GUARDRAILS",
         "guardrails",
@@ -233,11 +236,13 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
     media = MediaSettings(**{variable.field: values.pop(variable.field) for variable in MEDIA_VARIABLES})
     memory = MemorySettings(**{variable.field: values.pop(variable.field) for variable in MEMORY_VARIABLES})
+    outputs = OutputSettings(**{variable.field: values.pop(variable.field) for variable in OUTPUT_VARIABLES})
     secret_names = [variable.name for variable in VARIABLES if variable.is_secret]
     return Settings(
         **values,
         media=media,
         memory=memory,
+        outputs=outputs,
         is_on_sagemaker=environment.is_on_sagemaker(source),
         is_batch_transform=environment.is_batch_transform(source),
         secrets=environment.secrets(source, secret_names),

@@ -1,9 +1,12 @@
 """One environment variable, and the ways of reading its text."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+_BUCKET = re.compile(r"\*|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 @dataclass(frozen=True)
@@ -51,3 +54,16 @@ def one_of(*words: str) -> Callable[[str], str]:
         return value.strip().lower()
 
     return parse
+
+
+def words(value: str) -> tuple[str, ...]:
+    """What stands between commas; nothing for "none"."""
+    found = tuple(piece.strip() for piece in value.split(","))
+    return () if found == ("none",) else found
+
+
+def buckets(value: str) -> tuple[str, ...]:
+    found = words(value)
+    if not all(_BUCKET.fullmatch(bucket) for bucket in found):
+        raise ValueError('names of buckets, "*" for every one that the role may use, or "none"')
+    return found

@@ -42,6 +42,7 @@ examples:
 
 what is written, for a job called NAME (or FILE-1, FILE-2, ... where it has no name):
   NAME.mp4, NAME.png or NAME.txt   the result
+                                   (none where the answer says that it is stored in S3)
   NAME.json                        job id, seed, model, sizes, seconds, or the error
 The exit status is 0 when every job was completed, 1 when one failed, 2 when nothing could be sent.
 """
@@ -227,10 +228,12 @@ def follow(happenings: Iterator[tuple[str, dict[str, Any]]], show: "_Line") -> d
     raise Problem("the connection ended before the result")
 
 
-def write_result(out: Path, label: str, answer: dict[str, Any]) -> Path:
-    """The result in one file, what is known of it in another; the path of the first."""
+def write_result(out: Path, label: str, answer: dict[str, Any]) -> Path | str:
+    """The result in one file, what is known of it in another; the path of the first, or where in S3 the result is."""
     facts = {key: value for key, value in answer.items() if key not in ("video", "image")}
     (out / f"{label}.json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    if "s3_uri" in answer:
+        return str(answer["s3_uri"])
     medium = answer.get("video") or answer.get("image")
     path = out / (label + (_ENDINGS[answer["media_type"]] if medium else ".txt"))
     path.write_bytes(base64.b64decode(medium) if medium else answer["text"].encode() + b"\n")

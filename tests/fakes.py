@@ -7,8 +7,9 @@ from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits, Pa
 from cosmos_handler.artifacts.guardrail import GuardrailWish
 from cosmos_handler.artifacts.locate import ModelSource
 from cosmos_handler.engine.backlog import Backlog
-from cosmos_handler.engine.engine import Engine, EngineOptions
+from cosmos_handler.engine.engine import Engine
 from cosmos_handler.engine.job import Job
+from cosmos_handler.engine.options import EngineOptions
 from cosmos_handler.engine.pool import Pool
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.messages.machine import Machine

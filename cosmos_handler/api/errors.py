@@ -75,6 +75,7 @@ TABLE: Mapping[type[errors.CosmosError], Row] = {
     errors.JobFailed: Row(500, "job_failed"),
     errors.WorkerDied: Row(500, "worker_died"),
     errors.WorkerStuck: Row(500, "worker_stuck"),
+    errors.StoreFailed: Row(500, "store_failed"),
     errors.DecoderFailed: Row(500, "decoder_failed"),
     # These end the server at its start. Should one ever reach a request, its text is for the deployer's eyes only.
     errors.SettingsError: Row(500, "setup", tell=False),

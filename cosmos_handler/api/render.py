@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_handler.engine.job import Job
+from cosmos_handler.media.storing import Stored
 from cosmos_handler.messages.machine import StageReport
 from cosmos_handler.messages.results import ImageOutput, TextOutput, VideoOutput
 from cosmos_handler.messages.wire import Done
@@ -39,6 +40,7 @@ def facts(job: Job, done: Done) -> dict[str, Any]:
     if report.upsampled_prompt is not None:
         carried["upsampled_prompt"] = report.upsampled_prompt
     carried |= job.echo
+    carried |= _stored(job.stored)
     if isinstance(done.output, VideoOutput):
         video = done.output
         carried |= {
@@ -52,6 +54,16 @@ def facts(job: Job, done: Done) -> dict[str, Any]:
         carried |= {"height": done.output.height, "width": done.output.width}
     carried["stages"] = [_told(stage) for stage in report.stages]
     return carried
+
+
+def _stored(stored: Stored | None) -> dict[str, Any]:
+    """Where the result lies, and the link to it that was asked for."""
+    if stored is None:
+        return {}
+    told = {"s3_uri": stored.s3_uri, "size_bytes": stored.size_bytes, "sha256": stored.sha256}
+    if stored.url is None:
+        return told
+    return told | {"url": stored.url, "url_expires_seconds": stored.url_expires_seconds}
 
 
 def _told(stage: StageReport) -> dict[str, Any]:
@@ -76,7 +88,9 @@ def headers(job: Job, done: Done) -> dict[str, str]:
     result = _line(carried)
     # First goes what the file has as metadata, then what the caller knows already, then a long prompt and other
     # things that the file has too.
-    for dispensable in ({"stages"}, job.echo.keys(), {"upsampled_prompt"}, {"plan"}, {"stage_seconds"}):
+    # A link is longer than everything else, and who reads this has the file.
+    parts = ({"stages"}, job.echo.keys(), {"url", "url_expires_seconds"}, {"upsampled_prompt"}, {"plan"})
+    for dispensable in (*parts, {"stage_seconds"}, {"s3_uri"}):
         if len(result) > _MAX_RESULT_HEADER_BYTES:
             carried = {key: value for key, value in carried.items() if key not in dispensable}
             result = _line(carried)
@@ -91,10 +105,10 @@ def as_json(job: Job, done: Done) -> dict[str, Any]:
     """The whole answer as one JSON object; reads the file, so call it off the event loop."""
     if isinstance(done.output, VideoOutput):
         video = done.output
-        return {**facts(job, done), "media_type": video.media_type, "video": base64_of(video)}
+        return {**facts(job, done), "media_type": video.media_type, **_content(job, "video", video)}
     if isinstance(done.output, ImageOutput):
         image = done.output
-        return {**facts(job, done), "media_type": image.media_type, "image": base64_of(image)}
+        return {**facts(job, done), "media_type": image.media_type, **_content(job, "image", image)}
     text = done.output
     return {
         **facts(job, done),
@@ -121,6 +135,11 @@ def usage(text: TextOutput) -> dict[str, int]:
         "completion_tokens": text.completion_tokens,
         "total_tokens": text.prompt_tokens + text.completion_tokens,
     }
+
+
+def _content(job: Job, name: str, output: VideoOutput | ImageOutput) -> dict[str, str]:
+    """The file itself, unless it can be had from S3."""
+    return {} if job.stored is not None else {name: base64_of(output)}
 
 
 def base64_of(output: VideoOutput | ImageOutput) -> str:

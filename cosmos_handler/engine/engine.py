@@ -5,21 +5,21 @@ import contextlib
 import logging
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.discover import discover
-from cosmos_handler.artifacts.elsewhere import Elsewhere
-from cosmos_handler.artifacts.guardrail import GuardrailWish, find_guardrails
-from cosmos_handler.artifacts.locate import ModelSource, locate
+from cosmos_handler.artifacts.guardrail import find_guardrails
+from cosmos_handler.artifacts.locate import locate
 from cosmos_handler.engine.backlog import Backlog, Permit
+from cosmos_handler.engine.delivery import Deliveries, order_for
 from cosmos_handler.engine.foresight import Foresight
 from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.job import Job, new_job_id
 from cosmos_handler.engine.metrics import Metrics
+from cosmos_handler.engine.options import EngineOptions
 from cosmos_handler.engine.pool import Pool
 from cosmos_handler.engine.tasks import build_task
 from cosmos_handler.errors import (
@@ -32,8 +32,6 @@ from cosmos_handler.errors import (
     WillNotFit,
     WorkerFailed,
 )
-from cosmos_handler.media.fetching import Fetching
-from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.memory.plan import Plan
 from cosmos_handler.memory.usual import usual_task
 from cosmos_handler.messages.tasks import Task
@@ -43,25 +41,6 @@ from cosmos_handler.schemas.served import Served
 log = logging.getLogger(__name__)
 
 _MAX_DECODERS = 2
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """What the engine is told once.
-
-    work_dir: jobs keep their files in a folder of their own under it, whose name says its owner, this server.
-    elsewhere: where parts lie that a model lacks.
-    window_seconds: jobs that are predicted to take longer are refused; None: none are.
-    """
-
-    source: ModelSource
-    media_limits: MediaLimits
-    guardrails: GuardrailWish
-    work_dir: Path
-    owner: str
-    elsewhere: Elsewhere = field(default_factory=Elsewhere)
-    fetching: Fetching = field(default_factory=Fetching)
-    window_seconds: float | None = None
 
 
 class Engine:
@@ -81,6 +60,7 @@ class Engine:
         self._pool = pool
         self._on_failure = on_failure
         self._decoders = asyncio.Semaphore(_MAX_DECODERS)
+        self._deliveries = Deliveries(options.storing)
         self._life: asyncio.Task[None] | None = None
         self._kept: set[asyncio.Task[None]] = set()
         self._checkpoints: tuple[Checkpoint, ...] | None = None
@@ -125,11 +105,13 @@ class Engine:
 
     def stop_running(self) -> None:
         """Give the running jobs up."""
+        self._deliveries.give_up()
         self._keep(self._pool.shut_down())
 
     async def close(self) -> None:
         """End everything that still runs."""
         self.stop_accepting()
+        self._deliveries.give_up()
         await self._pool.shut_down()
         if self._life is not None:
             self._life.cancel()
@@ -150,10 +132,13 @@ class Engine:
         folder: Path | None = None
         job_id = new_job_id()
         try:
+            order = order_for(invocation, encoding, job_id, self._options.storing)
             folder = self._new_folder(job_id)
             task = await self._task(invocation, checkpoint, folder, encoding)
             if self._foresight is not None:
                 await self._foresight.refuse_impossible(task, checkpoint.name)
+            if order is not None:
+                await self._options.storing.try_out(order)
             self._refuse_when_stopping()  # once more: the line was emptied at the signal, and decoding takes its time
         except BaseException as error:
             permit.close()
@@ -164,7 +149,9 @@ class Engine:
             if isinstance(error, WillNotFit | OverWindow):
                 self.metrics.refused(checkpoint.name, error)
             raise
-        job = Job(job_id, model=checkpoint.name, task=task, folder=folder, echo=invocation.echo)
+        job = Job(job_id, model=checkpoint.name, task=task, folder=folder, echo=invocation.echo, order=order)
+        if order is not None:
+            self._keep(self._deliveries.deliver(job, order))
         self._keep(self._retire(job, permit, left))
         self._backlog.put(job)
         log.info("job %s accepted for %s: %s", job.id, checkpoint.name, task.kind)
@@ -186,6 +173,7 @@ class Engine:
         checkpoint = self._checkpoint(invocation.model.name)
         foresight = self._known()
         job_id = new_job_id()
+        order_for(invocation, encoding, job_id, self._options.storing)
         folder = self._new_folder(job_id)
         try:
             task = await self._task(invocation, checkpoint, folder, encoding)

@@ -10,6 +10,7 @@ from typing import Any
 
 from cosmos_handler.engine.pace import Pace
 from cosmos_handler.errors import CosmosError, JobCancelled
+from cosmos_handler.media.storing import Order, Stored
 from cosmos_handler.messages.tasks import Task
 from cosmos_handler.messages.wire import Done, Progress, Run, Token
 
@@ -41,16 +42,26 @@ class Job:
     """One accepted piece of work. Its setters return whether they had an effect: after the end none has.
 
     echo: the client's own `name` and `extra`, handed back with every answer.
+    order: where its result is to be stored before it is complete. stored: what lies there then.
     """
 
     def __init__(
-        self, job_id: str, *, model: str, task: Task, folder: Path, echo: Mapping[str, Any] | None = None
+        self,
+        job_id: str,
+        *,
+        model: str,
+        task: Task,
+        folder: Path,
+        echo: Mapping[str, Any] | None = None,
+        order: Order | None = None,
     ) -> None:
         self.id = job_id
         self.model = model
         self.task = task
         self.folder = folder
         self.echo = echo or {}
+        self.order = order
+        self.stored: Stored | None = None
         self.state = State.QUEUED
         self.cancel_requested = False
         self.created_at = time.time()
@@ -58,6 +69,8 @@ class Job:
         self.ended_at: float | None = None
         self.progress: Progress | None = None
         self.pace = Pace()
+        self.made: Done | None = None  # by the model process, which is free for the next job then
+        self._released = asyncio.Event()
         self._done: Done | None = None
         self._error: CosmosError | None = None
         self._ended = asyncio.Event()
@@ -86,9 +99,18 @@ class Job:
             listener.put_nowait(event)
         return True
 
-    def complete(self, done: Done) -> bool:
-        """The result is there."""
-        self._done = done if not self.state.is_terminal else self._done
+    def hand_over(self, done: Done) -> bool:
+        """The model process has done its part: the job is complete, or runs on until its result is stored."""
+        if self.state.is_terminal:
+            return False
+        self.made = done
+        self._released.set()
+        return True if self.order is not None else self.complete(done)
+
+    def complete(self, done: Done, *, stored: Stored | None = None) -> bool:
+        """The result is there, in S3 too where it was to be stored."""
+        if not self.state.is_terminal:
+            self._done, self.stored = done, stored
         return self._end(State.COMPLETED)
 
     def fail(self, error: CosmosError) -> bool:
@@ -108,6 +130,7 @@ class Job:
         self.state = state
         self.ended_at = time.time()
         self._ended.set()
+        self._released.set()
         for listener in self._listeners:
             listener.put_nowait(None)
         return True
@@ -121,6 +144,10 @@ class Job:
     def done(self) -> Done | None:
         """Its result, when it is complete."""
         return self._done
+
+    async def released(self) -> None:
+        """Wait until no model process has to do with it any more."""
+        await self._released.wait()
 
     async def ended(self) -> None:
         """Wait for a terminal state, whichever it is."""

@@ -119,6 +119,9 @@ class Pool:
             job.cancel()
             log.info("job %s cancelled while it waited", job.id)
             return
+        if job.made is not None and job.cancel():
+            log.info("job %s cancelled while its result was stored", job.id)
+            return
         for group in self.groups:
             if group.job is job and group.child is not None:
                 await group.child.send(Cancel(job_id=job.id))
@@ -215,7 +218,7 @@ class Pool:
             except ValueError:  # not to be put into JSON; a fault of ours, but of this job alone
                 log.exception("job %s cannot be told to a process", job.id)
                 job.fail(JobFailed("the task could not be handed to the model process"))
-            await job.ended()
+            await job.released()
             group.job = None
 
     def _fail_job(self, group: Group, ending: str) -> None:
@@ -251,8 +254,9 @@ def _apply(message: FromWorker, group: Group) -> None:
     elif isinstance(message, Progress | Token):
         job.report(message)
     elif isinstance(message, Done):
-        job.complete(message)
-        log.info("job %s completed: %s", job.id, message.report.stage_seconds)
+        group.job = None  # whatever becomes of the process now is not this job's end
+        job.hand_over(message)
+        log.info("job %s %s: %s", job.id, "made" if job.order else "completed", message.report.stage_seconds)
     elif isinstance(message, Cancelled):
         job.cancel()
         log.info("job %s cancelled in %s after step %d", job.id, message.stage, message.step)

@@ -46,6 +46,11 @@ class S3Address:
     bucket: str
     key: str
 
+    @property
+    def uri(self) -> str:
+        """As it is written."""
+        return f"s3://{self.bucket}/{self.key}"
+
 
 @dataclass(frozen=True)
 class FileAddress:
@@ -122,17 +127,27 @@ def _place(authority: str, usual_port: int) -> tuple[str, int]:
     return host, port
 
 
-def _s3(rest: str, rules: FetchRules) -> S3Address:
-    bucket, _, key = rest.partition("/")
-    if not _BUCKET.fullmatch(bucket) or ".." in bucket:
-        _refuse("is an s3: reference without a proper bucket", allowed_form="s3://bucket/key")
-    if not rules.allows_bucket(bucket):
-        _refuse(f"leads to the bucket {bucket}, which is not allowed (COSMOS_MEDIA_BUCKETS)")
+def is_bucket(name: str) -> bool:
+    """Whether a bucket can have that name."""
+    return _BUCKET.fullmatch(name) is not None and ".." not in name
+
+
+def is_key(key: str) -> bool:
+    """Whether an object can have that key."""
     try:
         size_bytes = len(key.encode())
     except UnicodeEncodeError:  # half a character
-        size_bytes = 0
-    if not 0 < size_bytes <= _MAX_KEY_BYTES or not key.isprintable():
+        return False
+    return 0 < size_bytes <= _MAX_KEY_BYTES and key.isprintable()
+
+
+def _s3(rest: str, rules: FetchRules) -> S3Address:
+    bucket, _, key = rest.partition("/")
+    if not is_bucket(bucket):
+        _refuse("is an s3: reference without a proper bucket", allowed_form="s3://bucket/key")
+    if not rules.allows_bucket(bucket):
+        _refuse(f"leads to the bucket {bucket}, which is not allowed (COSMOS_MEDIA_BUCKETS)")
+    if not is_key(key):
         _refuse("is an s3: reference without a proper key", allowed_form="s3://bucket/key")
     return S3Address(bucket, key)
 

@@ -1,15 +1,13 @@
 """An object of S3, with the rights of the role that this server runs under; runs in the short-lived process only."""
 
 from pathlib import Path
-from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
 from cosmos_handler.media.address import S3Address
 from cosmos_handler.media.refusal import Refusal
 from cosmos_handler.media.rules import FetchRules
+from cosmos_handler.media.s3_client import s3_client
 from cosmos_handler.media.taking import take
 
 # What S3 says; where the role may not list the bucket, it says 403 for what is not there as well.
@@ -21,7 +19,8 @@ _ARCHIVED = ("InvalidObjectState",)
 def fetch_s3(place: S3Address, output: Path, rules: FetchRules, *, max_bytes: int) -> None:
     """Write the object to `output`. Raises Refusal."""
     try:
-        answer = _client(rules).get_object(Bucket=place.bucket, Key=place.key)
+        client = s3_client(rules.connect_seconds, attempts=2, proxy=rules.proxy, ca_bundle=rules.ca_bundle)
+        answer = client.get_object(Bucket=place.bucket, Key=place.key)
         with answer["Body"] as stream:
             take(stream, output, promised_bytes=answer["ContentLength"], max_bytes=max_bytes)
     except ClientError as error:
@@ -32,16 +31,6 @@ def fetch_s3(place: S3Address, output: Path, rules: FetchRules, *, max_bytes: in
         raise Refusal("media", "cannot be fetched: this server does not know its AWS region (AWS_REGION)") from None
     except (BotoCoreError, OSError):
         raise Refusal("media", "cannot be fetched: S3 cannot be reached from here") from None
-
-
-def _client(rules: FetchRules) -> Any:
-    config = Config(
-        connect_timeout=rules.connect_seconds,
-        read_timeout=rules.connect_seconds,
-        retries={"total_max_attempts": 2, "mode": "standard"},
-        proxies={"http": rules.proxy, "https": rules.proxy} if rules.proxy else None,
-    )
-    return boto3.client("s3", config=config, verify=rules.ca_bundle)
 
 
 def _problem(code: str) -> str:

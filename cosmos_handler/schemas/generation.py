@@ -47,6 +47,8 @@ class GenerationRequest(BaseModel):
     )
     model: values.ModelName = None
     name: values.Name = None
+    output_s3_uri: values.OutputS3Uri = None
+    presign_seconds: values.PresignSeconds = None
     prompt: values.Prompt
     prompt_upsampling: bool = Field(False, description="true or false: have a loaded reasoner write a longer prompt")
     negative_prompt: values.NegativePrompt = None

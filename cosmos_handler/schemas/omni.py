@@ -162,6 +162,8 @@ class OmniRequest(NotYet):
     )
     model: values.ModelName = None
     name: values.Name = None
+    output_s3_uri: values.OutputS3Uri = None
+    presign_seconds: values.PresignSeconds = None
     prompt: Annotated[Caption, StringConstraints(min_length=1)] = Field(
         description="text of 1 to 40000 characters, or a caption as a JSON object"
     )

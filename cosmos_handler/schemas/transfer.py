@@ -135,6 +135,8 @@ class TransferRequest(BaseModel):
     inference_type: Literal["transfer"] | None = Field(None, description="transfer")
     model: values.ModelName = None
     name: values.Name = None
+    output_s3_uri: values.OutputS3Uri = None
+    presign_seconds: values.PresignSeconds = None
     # A prompt that comes as a file (prompt_path) is read into `prompt` before this is validated.
     prompt: values.Prompt
     negative_prompt: values.NegativePrompt = None

@@ -32,6 +32,16 @@ Medium = Annotated[
     Field(description="an image or a video: data: URL, base64, multipart part, or an address that is allowed"),
 ]
 
+OutputS3Uri = Annotated[
+    str | None,
+    Field(
+        max_length=2048, description="s3://bucket/prefix/, or s3://bucket/key with the ending of what is made (.mp4, …)"
+    ),
+]
+PresignSeconds = Annotated[
+    int | None, Field(ge=1, le=604_800, description="whole number, 1 to 604800: how long a link to the result works")
+]
+
 Seed = Annotated[int | None, Field(ge=0, le=2**32 - 1, description="whole number, 0 to 4294967295")]
 Guidance = Annotated[float | None, Field(ge=0, le=20, description="number, 0 to 20")]
 NumSteps = Annotated[int | None, Field(ge=1, le=200, description="whole number, 1 to 200")]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cosmos_handler.api.render import as_json, headers
 from cosmos_handler.engine.job import Job
+from cosmos_handler.media.storing import Stored
 from cosmos_handler.messages.machine import StageReport
 from cosmos_handler.messages.results import Report, VideoOutput
 from cosmos_handler.messages.wire import Done
@@ -89,3 +90,15 @@ def test_text_has_its_counts() -> None:
     shown = as_json(job(), done(text="so"))
     assert (shown["text"], shown["finish_reason"], shown["usage"]["total_tokens"]) == ("so", "stop", 3)
     assert "name" not in shown
+
+
+def test_the_header_drops_a_link_and_keeps_the_place_while_it_fits() -> None:
+    each = video_job("mine")
+    each.stored = Stored("s3://results/a.mp4", 9, "0a" * 32, f"https://results/a.mp4?{'x' * 1900}", 60)
+    shown = json.loads(headers(each, video_done(REPORT))["X-Cosmos-Result"])
+    assert (shown["s3_uri"], shown["size_bytes"], "url" in shown) == ("s3://results/a.mp4", 9, False)
+    assert as_json(each, video_done(REPORT))["url"].endswith("x")  # without reading the file, which is nowhere
+    each.stored = Stored(f"s3://results/{'é' * 500}.mp4", 9, "0a" * 32)
+    line = headers(each, video_done(REPORT))["X-Cosmos-Result"]
+    assert len(line) <= 2048
+    assert "s3_uri" not in json.loads(line)
