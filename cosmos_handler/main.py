@@ -149,7 +149,7 @@ async def _serve(settings: Settings, listener: socket.socket, claim: Claim) -> S
     store = JobStore(engine, KeepLimits(settings.result_seconds, settings.result_bytes))
     server = _Server(
         uvicorn.Config(
-            create_app(engine, store, _body_limits(settings), api_key=settings.api_key),
+            create_app(engine, store, _body_limits(settings, claim.owner), api_key=settings.api_key),
             http=Protocol,
             ws="none",
             log_config=None,
@@ -174,8 +174,16 @@ async def _serve(settings: Settings, listener: socket.socket, claim: Claim) -> S
     return engine.failure
 
 
-def _body_limits(settings: Settings) -> BodyLimits:
-    return BodyLimits(settings.max_body_bytes, settings.max_bodies_bytes, settings.body_seconds)
+def _body_limits(settings: Settings, owner: str) -> BodyLimits:
+    return BodyLimits(
+        max_bytes=settings.max_body_bytes,
+        max_total_bytes=settings.max_bodies_bytes,
+        seconds=settings.body_seconds,
+        max_json_bytes=settings.max_json_bytes,
+        max_spool_bytes=settings.max_spool_bytes,
+        work_dir=settings.work_dir,
+        owner=owner,
+    )
 
 
 def engine_options(settings: Settings, *, owner: str) -> EngineOptions:

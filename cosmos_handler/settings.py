@@ -34,7 +34,9 @@ class Settings:
     max_jobs: int
     api_key: str | None
     max_body_bytes: int
+    max_json_bytes: int
     max_bodies_bytes: int
+    max_spool_bytes: int
     body_seconds: int
     media: MediaSettings
     memory: MemorySettings
@@ -124,15 +126,29 @@ VARIABLES = (
         "the key that requests must show (Authorization: Bearer KEY) on all routes but health; never printed",
         is_secret=True,
     ),
-    Variable("COSMOS_MAX_BODY_BYTES", "max_body_bytes", whole(1024, 2**40), str(_GIB // 4), "largest request body"),
+    Variable("COSMOS_MAX_BODY_BYTES", "max_body_bytes", whole(1024, 2**40), str(_GIB), "largest request body"),
+    Variable(
+        "COSMOS_MAX_JSON_BYTES",
+        "max_json_bytes",
+        whole(1024, 2**40),
+        str(_GIB // 4),
+        "largest body, or part of a form, that is JSON or JSON lines, which is read in memory",
+    ),
     Variable(
         "COSMOS_MAX_BODIES_BYTES",
         "max_bodies_bytes",
         whole(1024, 2**40),
         str(_GIB),
-        "most bytes that the bodies of all requests in the house have together, before 503",
+        "most bytes of the bodies of all requests in the house that are held in memory, before 503",
     ),
-    Variable("COSMOS_BODY_SECONDS", "body_seconds", whole(1, 3600), "120", "time for a request body to come, or 408"),
+    Variable(
+        "COSMOS_MAX_SPOOL_BYTES",
+        "max_spool_bytes",
+        whole(1024, 2**50),
+        str(8 * _GIB),
+        "most bytes of them that are on the disk: images and videos as they were sent",
+    ),
+    Variable("COSMOS_BODY_SECONDS", "body_seconds", whole(1, 3600), "300", "time for a request body to come, or 408"),
     *MEDIA_VARIABLES,
     *MEMORY_VARIABLES,
     Variable(
@@ -210,8 +226,10 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
             values[variable.field] = None if text is None else variable.parse(text)
         except ValueError as error:
             faults.append(f"{variable.name}={'…' if variable.is_secret else repr(text)} is not {error}")
-    if not faults and values["max_bodies_bytes"] < values["max_body_bytes"]:
-        faults.append("COSMOS_MAX_BODIES_BYTES is less than COSMOS_MAX_BODY_BYTES: a large body could never come in")
+    if not faults and values["max_bodies_bytes"] < min(values["max_json_bytes"], values["max_body_bytes"]):
+        faults.append("COSMOS_MAX_BODIES_BYTES is less than COSMOS_MAX_JSON_BYTES: a large body could never come in")
+    if not faults and values["max_spool_bytes"] < values["max_body_bytes"]:
+        faults.append("COSMOS_MAX_SPOOL_BYTES is less than COSMOS_MAX_BODY_BYTES: a large body could never come in")
     if faults:
         raise SettingsError(faults)
     values["work_dir"] = values["work_dir"] or Path(tempfile.gettempdir())

@@ -23,6 +23,7 @@ from cosmos_handler.redaction import texts_in
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.reasoning import ChatRequest
 from cosmos_handler.schemas.samples import expand
+from cosmos_handler.schemas.upload import Upload
 
 # One job runs for each group of devices; one more has its media decoded meanwhile.
 _AHEAD = 1
@@ -103,7 +104,7 @@ def _entry(engine: Engine, job: dict[str, Any] | RequestError, body: Body) -> En
     return Entry(invocation, echo)
 
 
-def _refuse_unmentioned(jobs: list[dict[str, Any] | RequestError], uploads: dict[str, bytes]) -> None:
+def _refuse_unmentioned(jobs: list[dict[str, Any] | RequestError], uploads: dict[str, Upload]) -> None:
     mentioned = {text for job in jobs if isinstance(job, dict) for text in texts_in(job)}
     for name in uploads:
         if name not in mentioned:

@@ -15,9 +15,12 @@ from cosmos_handler.errors import InvalidBody, InvalidField, JobCancelled
 BOUNDARY = "multipart/form-data; boundary=x"
 
 
+LIMITS = BodyLimits(10**7, 10**7, 10, max_json_bytes=9 * 10**6)
+
+
 def arriving(scope: Scope) -> Scope:
     """The scope as it comes through the door."""
-    return {**scope, "state": {"intake": Intake(Budget(BodyLimits(10**7, 10**7, 10)))}}
+    return {**scope, "state": {"intake": Intake(Budget(LIMITS))}}
 
 
 def read(*pieces: bytes, content_type: str = "application/json") -> dict[str, Any]:
@@ -134,13 +137,17 @@ def read_whole(content: bytes, content_type: str = BOUNDARY) -> Body:
     return asyncio.run(read_body(Request(arriving(scope), receive)))
 
 
+def bytes_of(body: Body) -> dict[str, bytes]:
+    return {name: upload.read() for name, upload in body.uploads.items()}
+
+
 def test_files_go_by_the_names_of_their_parts() -> None:
     request = ("request", '{"prompt_path": "../a/p.txt", "input_path": "photo.png"}', None)
     body = read_whole(
         form(request, ("../a/p.txt", "words", None), ("odd", "picture", "photo.png"), ("../b/p.txt", "x", "p.txt"))
     )
     # A part that only its own file name connects goes by that; one that nothing mentions is a field.
-    assert body.uploads == {"../a/p.txt": b"words", "photo.png": b"picture", "../b/p.txt": b"x"}
+    assert bytes_of(body) == {"../a/p.txt": b"words", "photo.png": b"picture", "../b/p.txt": b"x"}
     assert body.one["../b/p.txt"] == "../b/p.txt"
     assert body.strict
 
@@ -148,7 +155,7 @@ def test_files_go_by_the_names_of_their_parts() -> None:
 def test_two_files_of_one_name_in_two_folders() -> None:
     request = ("request", '[{"prompt_path": "a/p.txt"}, {"prompt_path": "b/p.txt"}]', None)
     body = read_whole(form(request, ("a/p.txt", "1", "p.txt"), ("b/p.txt", "2", "p.txt")))
-    assert body.uploads == {"a/p.txt": b"1", "b/p.txt": b"2"}
+    assert bytes_of(body) == {"a/p.txt": b"1", "b/p.txt": b"2"}
     assert len(body.content) == 2
     with pytest.raises(InvalidBody, match="takes several"):
         assert body.one
@@ -168,7 +175,7 @@ def test_objects_and_lists_in_a_form() -> None:
     assert body.one == {
         "edge": {"control_path": "map", "control_weight": 0.5}, "vis": {}, "prompt": '{"a": "caption"}'
     }  # fmt: skip
-    assert body.uploads == {"map": b"video"}
+    assert bytes_of(body) == {"map": b"video"}
     assert read_whole(form(("condition_frame_indexes_vision", "[0, 1]", None))).one == {
         "condition_frame_indexes_vision": [0, 1]
     }
