@@ -111,8 +111,10 @@ def _parse(argv: list[str]) -> None:
 def _try_work_dir(settings: Settings) -> None:
     """Make a folder where jobs will make theirs: better no server than one that fails every request."""
     try:
-        with tempfile.TemporaryDirectory(prefix="try-", dir=settings.work_dir):
-            pass
+        with tempfile.TemporaryDirectory(prefix="try-", dir=settings.work_dir) as folder:
+            one = Path(folder) / "one"
+            one.touch()
+            os.link(one, Path(folder) / "other")  # as a job takes over the files of its request
     except OSError as error:
         problem = f"COSMOS_WORK_DIR={str(settings.work_dir)!r}: jobs cannot keep files there ({error.strerror})"
         raise SettingsError([problem]) from None
