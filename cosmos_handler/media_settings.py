@@ -90,7 +90,7 @@ def _file(value: str) -> Path:
 
 
 MEDIA_VARIABLES = (
-    Variable("COSMOS_MAX_MEDIA_BYTES", "max_bytes", whole(1024, 2**40), str(_GIB // 4), "largest image or video file"),
+    Variable("COSMOS_MAX_MEDIA_BYTES", "max_bytes", whole(1024, 2**40), str(_GIB), "largest image or video file"),
     Variable(
         "COSMOS_MAX_MEDIA_PIXELS", "max_pixels", whole(64, 2**31), str(4096 * 4096), "most pixels in a frame of it"
     ),

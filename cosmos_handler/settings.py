@@ -30,12 +30,15 @@ class Settings:
     hub_offline: bool
     host: str
     port: int
+    safe_ports: tuple[int, int] | None
     devices: tuple[str, ...]  # one model process for each: "cpu", or the index of a GPU
     cpu_threads: int | None
     max_jobs: int
     api_key: str | None
     max_body_bytes: int
+    max_json_bytes: int
     max_bodies_bytes: int
+    max_spool_bytes: int
     body_seconds: int
     media: MediaSettings
     memory: MemorySettings
@@ -70,6 +73,13 @@ def _api_key(value: str) -> str:
     if not re.fullmatch(r"[!-~]{16,512}", value):
         raise ValueError("16 to 512 visible ASCII characters without spaces")
     return value
+
+
+def _port_range(value: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", value.strip())
+    if found is None or not 1 <= int(found[1]) <= int(found[2]) <= 65535:
+        raise ValueError("two ports LOW-HIGH from 1 to 65535, such as 23000-23999")
+    return int(found[1]), int(found[2])
 
 
 def _devices(value: str) -> tuple[str, ...]:
@@ -114,6 +124,9 @@ VARIABLES = (
     Variable("COSMOS_HOST", "host", text, "0.0.0.0", "address to listen on"),  # noqa: S104 - a container is reached from outside
     Variable("SAGEMAKER_BIND_TO_PORT", "port", whole(1, 65535), "8080", "port to listen on"),
     Variable(
+        "SAGEMAKER_SAFE_PORT_RANGE", "safe_ports", _port_range, None, "LOW-HIGH for further ports; none is ever opened"
+    ),
+    Variable(
         "COSMOS_DEVICES", "devices", _devices, "auto", "auto, cpu, or GPU indices such as 0,1: one model process each"
     ),
     Variable("SM_NUM_GPUS", "num_gpus", whole(0, 64), None, "how many GPUs auto takes; by default all that are there"),
@@ -129,15 +142,29 @@ VARIABLES = (
         "the key that requests must show (Authorization: Bearer KEY) on all routes but health; never printed",
         is_secret=True,
     ),
-    Variable("COSMOS_MAX_BODY_BYTES", "max_body_bytes", whole(1024, 2**40), str(_GIB // 4), "largest request body"),
+    Variable("COSMOS_MAX_BODY_BYTES", "max_body_bytes", whole(1024, 2**40), str(_GIB), "largest request body"),
+    Variable(
+        "COSMOS_MAX_JSON_BYTES",
+        "max_json_bytes",
+        whole(1024, 2**40),
+        str(_GIB // 4),
+        "largest body, or part of a form, that is JSON or JSON lines, which is read in memory",
+    ),
     Variable(
         "COSMOS_MAX_BODIES_BYTES",
         "max_bodies_bytes",
         whole(1024, 2**40),
         str(_GIB),
-        "most bytes that the bodies of all requests in the house have together, before 503",
+        "most bytes of the bodies of all requests in the house that are held in memory, before 503",
     ),
-    Variable("COSMOS_BODY_SECONDS", "body_seconds", whole(1, 3600), "120", "time for a request body to come, or 408"),
+    Variable(
+        "COSMOS_MAX_SPOOL_BYTES",
+        "max_spool_bytes",
+        whole(1024, 2**50),
+        str(8 * _GIB),
+        "most bytes of them that are on the disk: images and videos as they were sent",
+    ),
+    Variable("COSMOS_BODY_SECONDS", "body_seconds", whole(1, 3600), "300", "time for a request body to come, or 408"),
     *MEDIA_VARIABLES,
     *MEMORY_VARIABLES,
     *OUTPUT_VARIABLES,
@@ -224,8 +251,10 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
             values[variable.field] = None if text is None else variable.parse(text)
         except ValueError as error:
             faults.append(f"{variable.name}={'…' if variable.is_secret else repr(text)} is not {error}")
-    if not faults and values["max_bodies_bytes"] < values["max_body_bytes"]:
-        faults.append("COSMOS_MAX_BODIES_BYTES is less than COSMOS_MAX_BODY_BYTES: a large body could never come in")
+    if not faults and values["max_bodies_bytes"] < min(values["max_json_bytes"], values["max_body_bytes"]):
+        faults.append("COSMOS_MAX_BODIES_BYTES is less than COSMOS_MAX_JSON_BYTES: a large body could never come in")
+    if not faults and values["max_spool_bytes"] < values["max_body_bytes"]:
+        faults.append("COSMOS_MAX_SPOOL_BYTES is less than COSMOS_MAX_BODY_BYTES: a large body could never come in")
     if faults:
         raise SettingsError(faults)
     values["work_dir"] = values["work_dir"] or Path(tempfile.gettempdir())

@@ -98,7 +98,7 @@ def address(demo: str) -> Iterator[str]:
 def test_the_invocations(address: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "demo_output", tmp_path / "demo_output")
     calls = [block for block in COMMANDS if block.startswith("curl")]
-    plans, _, _, _, question, chat = [run(call.replace("localhost:8080", address), tmp_path) for call in calls]
+    plans, _, _, _, question, chat, raw = [run(call.replace("localhost:8080", address), tmp_path) for call in calls]
     assert "denoise" in plans
     assert "offload auto" in plans
     assert frames_of_mp4((tmp_path / "video.mp4").read_bytes())[0].shape == (17, 128, 192, 3)
@@ -108,6 +108,7 @@ def test_the_invocations(address: str, tmp_path: Path) -> None:
         assert (picture.format, picture.size) == ("PNG", (192, 128))
     assert '"text":' in question
     assert '"chat.completion"' in chat
+    assert '"text":' in raw
 
 
 def test_nvidias_file_is_sent(address: str, tmp_path: Path) -> None:

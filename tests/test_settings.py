@@ -6,10 +6,10 @@ from typing import get_args
 import pytest
 
 from cosmos_handler.errors import SettingsError
-from cosmos_handler.main import engine_options, memory_wish
 from cosmos_handler.memory.sheet import GROUPS
 from cosmos_handler.messages.machine import MemoryWish, Offload, Placement
 from cosmos_handler.settings import VARIABLES, manual, read_settings
+from cosmos_handler.wiring import engine_options, memory_wish
 
 
 def faults(environ: dict[str, str]) -> tuple[str, ...]:
@@ -160,8 +160,8 @@ def test_secrets_are_known_and_in_no_fault() -> None:
 
 
 def test_bodies_that_could_never_come_in() -> None:
-    environ = {"COSMOS_MAX_BODY_BYTES": "4096", "COSMOS_MAX_BODIES_BYTES": "4095"}
-    assert "could never come in" in faults(environ)[0]
+    for name in ("COSMOS_MAX_BODIES_BYTES", "COSMOS_MAX_SPOOL_BYTES"):
+        assert f"{name} is less" in faults({"COSMOS_MAX_BODY_BYTES": "4096", name: "4095"})[0]
 
 
 @pytest.mark.parametrize(
@@ -257,3 +257,13 @@ def test_sizes_that_are_none(value: str) -> None:
 )
 def test_the_time_that_a_request_may_take(environ: dict[str, str], seconds: int | None) -> None:
     assert read_settings(environ).memory.request_window_seconds == seconds
+
+
+@pytest.mark.parametrize("value", ["23000", "2-1", "0-5", "1-70000", "a-b", "23000-23999-1"])
+def test_a_range_of_ports_that_is_none(value: str) -> None:
+    with pytest.raises(SettingsError, match="SAGEMAKER_SAFE_PORT_RANGE"):
+        read_settings({"SAGEMAKER_SAFE_PORT_RANGE": value})
+
+
+def test_a_range_of_ports() -> None:
+    assert read_settings({"SAGEMAKER_SAFE_PORT_RANGE": "23000-23999"}).safe_ports == (23000, 23999)

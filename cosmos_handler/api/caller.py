@@ -65,9 +65,11 @@ async def caller_of(request: Request, body: Body, engine: Engine, repeats: Repea
 
 
 def _digest(body: Body) -> str:
-    """Of all that is asked; lines that could not be read count by what is wrong with them."""
-    found = hashlib.sha256(json.dumps(body.content, sort_keys=True, default=str).encode())
+    """Of all that is asked."""
+    if body.digest is not None:
+        return body.digest
+    found = hashlib.sha256(json.dumps(body.content, sort_keys=True).encode())
     for name, upload in sorted(body.uploads.items()):
         found.update(f"\0{name}\0".encode(errors="backslashreplace"))
-        found.update(hashlib.sha256(upload).digest())
+        found.update(upload.digest())
     return found.hexdigest()

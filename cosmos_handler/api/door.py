@@ -38,7 +38,7 @@ class Door:
             # The body is not waited for: nothing of a stranger's is read.
             await response_for(Unauthorized(_HOW))(scope, receive, send_safely)
             return
-        with Intake(self._budget) as intake:
+        async with Intake(self._budget) as intake:
             scope.setdefault("state", {})["intake"] = intake
             await self._app(scope, receive, send_safely)
 

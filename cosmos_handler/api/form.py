@@ -7,23 +7,21 @@ the ways that clients have for them: edge[control_weight]=1, indexes[]=0.
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from python_multipart.exceptions import FormParserError
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from cosmos_handler.api.intake import Intake
 from cosmos_handler.api.json_text import JSON_LINES, parse_lines, parse_object_or_list
+from cosmos_handler.api.multipart import FilePart, Part, read_parts
 from cosmos_handler.errors import InvalidBody, InvalidField
 from cosmos_handler.redaction import texts_in
 from cosmos_handler.schemas.choice import CONTROLS
+from cosmos_handler.schemas.upload import Upload
 
 _WHOLE = "request"
-_MAX_TEXT_PART_BYTES = 2**20
-_MAX_PARTS = 512
 # Fields that hold an object or a list. Any other text may look like one and be meant as it is, as captions are.
 _STRUCTURED = frozenset({*CONTROLS, "extra", "video_params", "condition_frame_indexes_vision"})
 _ITEM = "[]"
@@ -36,56 +34,71 @@ class Form:
     """As in Body."""
 
     content: dict[str, Any] | list[Any]
-    uploads: dict[str, bytes]
+    uploads: dict[str, Upload]
     strict: bool
 
 
 @dataclass
 class _Parts:
-    whole: dict[str, Any] | list[Any] | None
-    texts: dict[str, str]
-    lists: dict[str, list[str]]
-    files: dict[str, UploadFile]
+    whole: dict[str, Any] | list[Any] | None = None
+    texts: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, list[str]] = field(default_factory=dict)
+    files: dict[str, FilePart] = field(default_factory=dict)
 
 
-async def read_form(request: Request, stream: AsyncGenerator[bytes, None]) -> Form:
-    """The form in a stream of bytes. Raises InvalidBody, and what the stream raises."""
-    parser = MultiPartParser(
-        request.headers, stream, max_files=_MAX_PARTS, max_fields=_MAX_PARTS, max_part_size=_MAX_TEXT_PART_BYTES
-    )
-    try:
-        form = await parser.parse()
-    except (MultiPartException, FormParserError, KeyError, ValueError) as error:
-        raise InvalidBody(f"the form cannot be read: {error}"[:300]) from None
-    try:
-        return await _assemble(await _sort(form))
-    finally:
-        await form.close()
+async def read_form(request: Request, intake: Intake) -> Form:
+    """The form that is the body. Raises InvalidBody, InvalidField, TooLarge, and what Intake.pieces raises."""
+    parts = await read_parts(request.headers["content-type"], intake.pieces(request, "disk"), intake)
+    return await _assemble(await _sort(parts, intake))
 
 
-async def _sort(form: FormData) -> _Parts:
-    parts = _Parts(None, {}, {}, {})
-    for name, part in form.multi_items():
-        if name.endswith(_ITEM) and isinstance(part, str):
-            parts.lists.setdefault(name.removesuffix(_ITEM), []).append(part)
-            continue
-        if name in parts.files or name in parts.texts or (name == _WHOLE and parts.whole is not None):
+async def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The fields that a query string gives, in the ways of a form. Raises InvalidBody and InvalidField."""
+    parts = _Parts()
+    for name, text in pairs:
+        _put_text(parts, name, text)
+    return _nest(await _values(parts))
+
+
+async def _sort(named: Iterable[tuple[str, Part]], intake: Intake) -> _Parts:
+    parts = _Parts()
+    for name, part in named:
+        if name == _WHOLE and parts.whole is not None:
             raise InvalidField(name, "is given twice")
         if name == _WHOLE:
-            parts.whole = await _read_whole(part)
-        elif isinstance(part, UploadFile):
-            parts.files[name] = part
+            parts.whole = await _read_whole(part, intake)
+        elif isinstance(part, str):
+            _put_text(parts, name, part)
         else:
-            parts.texts[name] = part
+            _refuse_twice(parts, name)
+            parts.files[name] = part
     return parts
 
 
-async def _read_whole(part: UploadFile | str) -> dict[str, Any] | list[Any]:
+def _put_text(parts: _Parts, name: str, text: str) -> None:
+    if name.endswith(_ITEM):
+        parts.lists.setdefault(name.removesuffix(_ITEM), []).append(text)
+    else:
+        _refuse_twice(parts, name)
+        parts.texts[name] = text
+
+
+def _refuse_twice(parts: _Parts, name: str) -> None:
+    if name in parts.files or name in parts.texts:
+        raise InvalidField(name, "is given twice")
+
+
+async def _read_whole(part: Part, intake: Intake) -> dict[str, Any] | list[Any]:
     what = f"the part {_WHOLE!r}"
     if isinstance(part, str):
         return await asyncio.to_thread(parse_object_or_list, part.encode(), what)
-    is_lines = part.content_type in JSON_LINES or (part.filename or "").lower().endswith(".jsonl")
-    return await asyncio.to_thread(parse_lines if is_lines else parse_object_or_list, await part.read(), what)
+    size_bytes = part.upload.size_bytes
+    intake.refuse_large_json(size_bytes, what)
+    is_lines = part.content_type in JSON_LINES or part.filename.lower().endswith(".jsonl")
+    intake.hold("memory", size_bytes)
+    async with intake.parsing(size_bytes):
+        data = await asyncio.to_thread(part.upload.read)
+        return await asyncio.to_thread(parse_lines if is_lines else parse_object_or_list, data, what)
 
 
 async def _assemble(parts: _Parts) -> Form:
@@ -93,9 +106,10 @@ async def _assemble(parts: _Parts) -> Form:
     values = await _values(parts)
     mentioned = set(texts_in(whole if whole is not None else values))
     # A text file may come as a plain part, without a file name.
-    uploads = {} if whole is None else {name: text.encode() for name, text in parts.texts.items() if name in mentioned}
+    texts = {} if whole is None else {name: text for name, text in parts.texts.items() if name in mentioned}
+    uploads = {name: Upload.of(text.encode()) for name, text in texts.items()}
     fields = _nest({name: value for name, value in values.items() if name not in uploads})
-    unmentioned = await _take_files(parts.files, mentioned, uploads)
+    unmentioned = _take_files(parts.files, mentioned, uploads)
     if isinstance(whole, list):
         if fields or unmentioned:
             extra = [*fields, *unmentioned][0]
@@ -122,7 +136,7 @@ async def _values(parts: _Parts) -> dict[str, Any]:
     return values
 
 
-async def _take_files(files: Mapping[str, UploadFile], mentioned: set[str], uploads: dict[str, bytes]) -> list[str]:
+def _take_files(files: Mapping[str, FilePart], mentioned: set[str], uploads: dict[str, Upload]) -> list[str]:
     """Add the files under the names of their parts, and under their own where only that is mentioned.
 
     Returns the parts that are mentioned under neither.
@@ -133,7 +147,7 @@ async def _take_files(files: Mapping[str, UploadFile], mentioned: set[str], uplo
         key = own if own in mentioned and name not in mentioned else name
         if not key or key in uploads:
             raise InvalidBody(f"two files of the form are both called {(key or name)[:200]!r}")
-        uploads[key] = await part.read()
+        uploads[key] = part.upload
         if key not in mentioned:
             unmentioned.append(name)
     return unmentioned

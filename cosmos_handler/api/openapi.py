@@ -131,6 +131,8 @@ def _work(
     content = {
         JSON: {"schema": {"anyOf": [*one["anyOf"], several, samples]} if or_several else one},
         "multipart/form-data": {"schema": {"type": "object", "properties": {"request": _TEXT}}},
+        # One image or video; image/* and video/* are the same, and the fields stand in a header or the query string.
+        "application/octet-stream": {"schema": _BINARY},
     }
     if or_several:
         content |= {name: {"schema": _TEXT} for name in JSON_LINES}

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -16,17 +16,18 @@ from cosmos_handler.api.accept import choose
 from cosmos_handler.api.answer import JSON, STREAM, Face, encoding_for
 from cosmos_handler.api.body import Body
 from cosmos_handler.api.caller import Caller
+from cosmos_handler.api.collected import Collected
 from cosmos_handler.api.errors import body_of
 from cosmos_handler.api.json_text import JSON_LINES
 from cosmos_handler.api.presence import while_there
 from cosmos_handler.api.recognition import understand_one
-from cosmos_handler.api.spooled import Spool
 from cosmos_handler.api.stream import HEARTBEAT, HEARTBEAT_SECONDS, event
 from cosmos_handler.errors import BacklogFull, CosmosError, InvalidBody, InvalidField, RequestError, Unavailable
 from cosmos_handler.redaction import texts_in
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.reasoning import ChatRequest
 from cosmos_handler.schemas.samples import expand, expand_any
+from cosmos_handler.schemas.upload import Upload
 
 # One job runs for each group of devices; one more has its media decoded meanwhile.
 _AHEAD = 1
@@ -125,18 +126,18 @@ async def _collected(request: Request, series: _Series, media_type: str, *, is_o
         opening, between, closing = b"[", b",", b"]"
     else:  # without a line break at the end: who assembles lines adds his own
         opening, between, closing = b"", b"\n", b""
-    spool = Spool(series.spool_dir)
+    collected = Collected(series.spool_dir)
     with ExitStack() as unfinished:
-        unfinished.callback(spool.close)
+        unfinished.callback(collected.close)
         async with while_there(request), aclosing(series.answers()) as answers:
-            await spool.write(opening)
+            await collected.write(opening)
             is_first = True
             async for told in answers:
-                await spool.write((b"" if is_first else between) + (told or b""))
+                await collected.write((b"" if is_first else between) + (told or b""))
                 is_first = False
-            await spool.write(closing)
+            await collected.write(closing)
         unfinished.pop_all()
-    return spool.response(media_type)
+    return collected.response(media_type)
 
 
 class _SeveralStream(StreamingResponse):
@@ -189,7 +190,7 @@ def _entry(caller: Caller, job: dict[str, Any] | RequestError, body: Body) -> En
     return Entry((invocation, face), echo)
 
 
-def _refuse_unmentioned(jobs: Sequence[dict[str, Any] | RequestError], uploads: Any) -> None:
+def _refuse_unmentioned(jobs: Sequence[dict[str, Any] | RequestError], uploads: Mapping[str, Upload]) -> None:
     mentioned = {text for job in jobs if isinstance(job, dict) for text in texts_in(job)}
     for name in uploads:
         if name not in mentioned:

@@ -12,19 +12,20 @@ from cosmos_handler.media.sniff import HEAD_BYTES, media_kind
 from cosmos_handler.schemas.invocation import Invocation, parse
 from cosmos_handler.schemas.served import Served
 from cosmos_handler.schemas.unfolding import as_written
+from cosmos_handler.schemas.upload import Upload
 
 _REFERENCE = "input_reference"
 
 
 def understand(
-    engine: Engine, body: Mapping[str, Any], uploads: Mapping[str, bytes], *, strict: bool = True
+    engine: Engine, body: Mapping[str, Any], uploads: Mapping[str, Upload], *, strict: bool = True
 ) -> Invocation:
     """The invocation that a body of any face means. Raises InvalidField, and NotLocated before models are known."""
     return _understand(engine, engine.served, body, uploads, strict=strict)
 
 
 def understand_picture(
-    engine: Engine, body: Mapping[str, Any], uploads: Mapping[str, bytes], *, strict: bool = True
+    engine: Engine, body: Mapping[str, Any], uploads: Mapping[str, Upload], *, strict: bool = True
 ) -> Invocation:
     """The same for a face that makes only pictures and videos, so that a prompt alone is no question."""
     makers = []
@@ -41,7 +42,7 @@ def understand_picture(
 
 
 def _understand(
-    engine: Engine, models: Sequence[Served], body: Mapping[str, Any], uploads: Mapping[str, bytes], *, strict: bool
+    engine: Engine, models: Sequence[Served], body: Mapping[str, Any], uploads: Mapping[str, Upload], *, strict: bool
 ) -> Invocation:
     flat = dict(body)
     words = _reference_by_kind(flat, uploads)
@@ -61,7 +62,7 @@ def _understand(
     return replace(invocation, spelling=spelling)
 
 
-def _reference_by_kind(flat: dict[str, Any], uploads: Mapping[str, bytes]) -> dict[str, str]:
+def _reference_by_kind(flat: dict[str, Any], uploads: Mapping[str, Upload]) -> dict[str, str]:
     """OpenAI's `input_reference` as an image or a video, whichever its bytes say, where the task does not say it."""
     reference = flat.get(_REFERENCE)
     if isinstance(reference, dict):
@@ -75,7 +76,8 @@ def _reference_by_kind(flat: dict[str, Any], uploads: Mapping[str, bytes]) -> di
     flat[_REFERENCE] = reference
     if flat.keys() & {"inference_type", "model_mode", "image", "video"}:
         return {}
-    kind = media_kind(uploads.get(reference) or _head(reference))
+    upload = uploads.get(reference)
+    kind = media_kind(_head(reference) if upload is None else upload.head(HEAD_BYTES))
     if kind is None:
         return {}
     flat[kind] = flat.pop(_REFERENCE)

@@ -16,7 +16,7 @@ from cosmos_handler.engine.backlog import Backlog, Permit
 from cosmos_handler.engine.delivery import Deliveries, order_for
 from cosmos_handler.engine.foresight import Foresight
 from cosmos_handler.engine.generation import Encoding
-from cosmos_handler.engine.inbox import Inbox
+from cosmos_handler.engine.inbox import Inbox, taken_in
 from cosmos_handler.engine.job import Job, new_job_id
 from cosmos_handler.engine.metrics import Metrics
 from cosmos_handler.engine.options import EngineOptions
@@ -221,8 +221,9 @@ class Engine:
 
     async def _task(self, invocation: Invocation, checkpoint: Checkpoint, folder: Path, encoding: Encoding) -> Task:
         options = self._options
-        inbox = Inbox(folder, invocation.uploads, options.media_limits, self._decoders, options.fetching)
-        return await build_task(invocation, checkpoint, self.checkpoints, inbox, encoding)
+        async with taken_in(invocation.uploads, folder) as uploads:
+            inbox = Inbox(folder, uploads, options.media_limits, self._decoders, options.fetching)
+            return await build_task(invocation, checkpoint, self.checkpoints, inbox, encoding)
 
     def _refuse_when_stopping(self) -> None:
         if self._stopping:

@@ -24,7 +24,11 @@ async def reap_orphans(*, look_seconds: float = _LOOK_SECONDS) -> None:
 def _dead_children() -> set[int]:
     dead = set()
     for listed in Path("/proc/self/task").glob("*/children"):
-        for pid in listed.read_text().split():
+        try:
+            pids = listed.read_text().split()
+        except OSError:  # the thread has ended
+            continue
+        for pid in pids:
             try:
                 stat = Path(f"/proc/{pid}/stat").read_text()
             except OSError:

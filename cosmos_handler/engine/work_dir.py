@@ -1,4 +1,4 @@
-"""Whose the job folders are: each server holds a lock, and sweeps what servers left that were killed."""
+"""Whose the folders of jobs and bodies are: each server holds a lock, and sweeps what servers left that were killed."""
 
 import fcntl
 import logging
@@ -11,11 +11,12 @@ from typing import IO
 log = logging.getLogger(__name__)
 
 _LOCK = "cosmos-serve-{}.lock"
-_JOB = re.compile(r"job-\d{8}T\d{6}-[0-9a-f]{12}-([0-9a-f]{8})-\w+")
+SPOOL_PREFIX = "spool-"
+_OWNED = re.compile(r"(?:job-\d{8}T\d{6}-[0-9a-f]{12}|spool)-([0-9a-f]{8})-\w+")
 
 
 class Claim:
-    """This server's mark in the work folder. owner: stands in the names of its job folders."""
+    """This server's mark in the work folder. owner: stands in the names of the folders of its jobs and bodies."""
 
     def __init__(self, folder: Path) -> None:
         self.owner = token_hex(4)
@@ -33,12 +34,12 @@ class Claim:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the job folders whose server is no more. The kernel gives a lock back however its holder ended."""
+    """Remove the folders whose server is no more. The kernel gives a lock back however its holder ended."""
     dead = {lock.stem.removeprefix("cosmos-serve-"): lock for lock in folder.glob(_LOCK.format("*")) if not _held(lock)}
     living = {lock.stem.removeprefix("cosmos-serve-") for lock in folder.glob(_LOCK.format("*"))} - dead.keys()
-    for path in folder.glob("job-*"):
-        job = _JOB.fullmatch(path.name)
-        if job is not None and job[1] not in living and not path.is_symlink():
+    for path in (*folder.glob("job-*"), *folder.glob(f"{SPOOL_PREFIX}*")):
+        owned = _OWNED.fullmatch(path.name)
+        if owned is not None and owned[1] not in living and not path.is_symlink():
             log.info("%s is left of a server that was killed; it is removed", path.name)
             shutil.rmtree(path, ignore_errors=True)
     for lock in dead.values():

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-_MIB = 2**20
 _GIB = 2**30
 
 
@@ -19,7 +18,7 @@ class MediaLimits:
     decode_threads: threads of the video decoder.
     """
 
-    max_source_bytes: int = 256 * _MIB
+    max_source_bytes: int = _GIB
     max_pixels: int = 4096 * 4096
     max_source_frames: int = 20_000
     max_duration_seconds: float = 600

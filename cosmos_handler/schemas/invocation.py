@@ -14,6 +14,7 @@ from cosmos_handler.schemas.served import Served
 from cosmos_handler.schemas.transfer import ALIASES as TRANSFER_ALIASES
 from cosmos_handler.schemas.transfer import TransferRequest
 from cosmos_handler.schemas.unfolding import Unfolded, as_written, take_echo, unfold
+from cosmos_handler.schemas.upload import Upload
 
 AnyRequest = GenerationRequest | TransferRequest | omni.OmniRequest | ReasoningRequest | ChatRequest
 
@@ -58,7 +59,7 @@ class Invocation:
     model: Served
     task: str
     spelling: Mapping[str, str] = field(default_factory=dict)
-    uploads: Mapping[str, bytes] = field(default_factory=dict)
+    uploads: Mapping[str, Upload] = field(default_factory=dict)
     echo: Mapping[str, Any] = field(default_factory=dict)
 
     def written(self, name: str) -> str:
@@ -70,7 +71,7 @@ def parse(
     body: Mapping[str, Any],
     *,
     models: Sequence[Served],
-    uploads: Mapping[str, bytes] | None = None,
+    uploads: Mapping[str, Upload] | None = None,
     strict: bool = True,
 ) -> Invocation:
     """Recognise and validate a body.

@@ -7,12 +7,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cosmos_handler.errors import InvalidField
+from cosmos_handler.schemas.upload import Upload
 
 # NVIDIA's fields that name a file with a text in it, and the field that the text belongs in.
 _TEXTS = {"prompt_path": "prompt", "negative_prompt_file": "negative_prompt"}
 # Which Cosmos 3's sample_args.json name, and which does not come along.
 NVIDIAS_NEGATIVE_PROMPT = "neg_prompts.json"
 _VIDEO_PARAMS = {"height": "height", "width": "width", "frames_count": "num_frames", "frames_per_sec": "fps"}
+_MAX_TEXT_BYTES = 2**20
 _MAX_EXTRA_KEYS = 100
 _MAX_EXTRA_CHARACTERS = 65_536  # a kept job keeps it in memory, and every list of jobs repeats it
 
@@ -26,10 +28,10 @@ class Unfolded:
 
     flat: dict[str, Any]
     words: dict[str, str]
-    media: dict[str, bytes]
+    media: dict[str, Upload]
 
 
-def unfold(body: Mapping[str, Any], uploads: Mapping[str, bytes], *, strict: bool = True) -> Unfolded:
+def unfold(body: Mapping[str, Any], uploads: Mapping[str, Upload], *, strict: bool = True) -> Unfolded:
     """strict: False for forms, whose values are all text. Raises InvalidField."""
     flat = dict(body)
     words: dict[str, str] = {}
@@ -84,16 +86,19 @@ def _is_nvidias_own(path: Any) -> bool:
     return isinstance(path, str) and PurePosixPath(path).name == NVIDIAS_NEGATIVE_PROMPT
 
 
-def _text(key: str, path: Any, uploads: Mapping[str, bytes]) -> str:
+def _text(key: str, path: Any, uploads: Mapping[str, Upload]) -> str:
     if not isinstance(path, str):
         raise InvalidField(key, "is not text", allowed="the name of a multipart part that holds the text")
-    data = uploads.get(path)
-    if data is None:
+    upload = uploads.get(path)
+    if upload is None:
         raise InvalidField(
             key, f"names {path[:200]!r}, which did not come along", allowed="the name of a multipart part"
         )
+    if upload.size_bytes > _MAX_TEXT_BYTES:
+        problem = f"names {path[:200]!r}, which is too long for a text"
+        raise InvalidField(key, problem, allowed=f"up to {_MAX_TEXT_BYTES} bytes")
     try:
-        text = data.decode("utf-8-sig").strip()
+        text = upload.read().decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         raise InvalidField(key, f"names {path[:200]!r}, which is not UTF-8 text") from None
     return _on_one_line(key, path, text) if path.lower().endswith(".json") else text

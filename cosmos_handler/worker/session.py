@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from cosmos_handler.artifacts.defaults import usual_guidance
 from cosmos_handler.errors import Blocked, RequestError
 from cosmos_handler.families.base import Context, Stopped, Words
+from cosmos_handler.families.embeddings import TextCache
 from cosmos_handler.memory.plan import NothingFits, Plan
 from cosmos_handler.memory.planning import plan_below, plan_for
 from cosmos_handler.memory.probe import Peak
@@ -53,6 +54,7 @@ class Session:
     def __init__(self, setup: Setup, *, send: Send) -> None:
         self._send = send
         self._device = setup.device
+        self._is_warming = False
         self._peak = Peak(setup.device)
         self._loaded = Loaded(setup, send=send)
         if setup.warm_up:
@@ -71,12 +73,12 @@ class Session:
             warm_up(checkpoint, self._run_apart)
 
     def _run_apart(self, message: Run, hear: Send) -> None:
-        """Of which the serving process hears nothing."""
-        told, self._send = self._send, hear
+        """Of which the serving process hears nothing, and nothing is learned or kept: it is smaller than any request."""
+        told, self._send, self._is_warming = self._send, hear, True
         try:
             self.run(message, is_cancelled=lambda: False)
         finally:
-            self._send = told
+            self._send, self._is_warming = told, False
 
     def run(self, message: Run, *, is_cancelled: Callable[[], bool]) -> None:
         """Do one job and say how it ended. Faults that are nobody's but ours go up to the loop."""
@@ -113,7 +115,7 @@ class Session:
             on_words=on_words,
             decode_mode=plan.decode,
             peak=self._peak,
-            text_cache=self._loaded.text_cache,
+            text_cache=TextCache(0) if self._is_warming else self._loaded.text_cache,
             spare_bytes=plan.spare_bytes,
         )
         attempt = _Attempt(plan, context, self._loaded.guards.begin(context), is_second)
@@ -154,7 +156,7 @@ class Session:
 
     def _done(self, message: Run, attempt: _Attempt, output: Output) -> None:
         self._send(Done(job_id=message.job_id, output=output, report=self._report(message, attempt)))
-        if self._device != "cuda":
+        if self._device != "cuda" or self._is_warming:
             return  # what the process holds is no measure of what plans reckon with
         for stage in attempt.plan.stages:
             measured = attempt.context.stage_peak_bytes.get(stage.name)

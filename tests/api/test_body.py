@@ -6,18 +6,26 @@ from typing import Any
 
 import pytest
 from starlette.requests import Request
-from starlette.types import Message, Scope
+from starlette.types import Message, Receive, Scope
 
 from cosmos_handler.api.body import Body, read_body
 from cosmos_handler.api.intake import BodyLimits, Budget, Intake
-from cosmos_handler.errors import InvalidBody, InvalidField, JobCancelled
+from cosmos_handler.errors import InvalidBody, InvalidField, JobCancelled, TooLarge, UnsupportedMediaType
 
 BOUNDARY = "multipart/form-data; boundary=x"
 
 
-def arriving(scope: Scope) -> Scope:
-    """The scope as it comes through the door."""
-    return {**scope, "state": {"intake": Intake(Budget(BodyLimits(10**7, 10**7, 10)))}}
+LIMITS = BodyLimits(10**7, 10**7, 10, max_json_bytes=9 * 10**6)
+
+
+def arrive(scope: Scope, receive: Receive) -> Body:
+    """What is read of a request that comes through the door."""
+
+    async def scenario() -> Body:
+        async with Intake(Budget(LIMITS)) as intake:
+            return await read_body(Request({**scope, "state": {"intake": intake}}, receive))
+
+    return asyncio.run(scenario())
 
 
 def read(*pieces: bytes, content_type: str = "application/json") -> dict[str, Any]:
@@ -29,7 +37,7 @@ def read(*pieces: bytes, content_type: str = "application/json") -> dict[str, An
         return messages.pop(0)
 
     scope = {"type": "http", "headers": [(b"content-type", content_type.encode())]}
-    return asyncio.run(read_body(Request(arriving(scope), receive))).one
+    return arrive(scope, receive).one
 
 
 def whole(content: bytes) -> bytes:
@@ -107,7 +115,7 @@ def test_a_caller_who_hangs_up_in_the_middle(content_type: str) -> None:
 
     scope = {"type": "http", "headers": [(b"content-type", content_type.encode())]}
     with pytest.raises(JobCancelled):
-        asyncio.run(read_body(Request(arriving(scope), receive)))
+        arrive(scope, receive)
 
 
 def test_values_without_end_are_not_read() -> None:
@@ -131,7 +139,11 @@ def read_whole(content: bytes, content_type: str = BOUNDARY) -> Body:
         return {"type": "http.request", "body": content}
 
     scope = {"type": "http", "headers": [(b"content-type", content_type.encode())]}
-    return asyncio.run(read_body(Request(arriving(scope), receive)))
+    return arrive(scope, receive)
+
+
+def bytes_of(body: Body) -> dict[str, bytes]:
+    return {name: upload.read() for name, upload in body.uploads.items()}
 
 
 def test_files_go_by_the_names_of_their_parts() -> None:
@@ -140,7 +152,7 @@ def test_files_go_by_the_names_of_their_parts() -> None:
         form(request, ("../a/p.txt", "words", None), ("odd", "picture", "photo.png"), ("../b/p.txt", "x", "p.txt"))
     )
     # A part that only its own file name connects goes by that; one that nothing mentions is a field.
-    assert body.uploads == {"../a/p.txt": b"words", "photo.png": b"picture", "../b/p.txt": b"x"}
+    assert bytes_of(body) == {"../a/p.txt": b"words", "photo.png": b"picture", "../b/p.txt": b"x"}
     assert body.one["../b/p.txt"] == "../b/p.txt"
     assert body.strict
 
@@ -148,7 +160,7 @@ def test_files_go_by_the_names_of_their_parts() -> None:
 def test_two_files_of_one_name_in_two_folders() -> None:
     request = ("request", '[{"prompt_path": "a/p.txt"}, {"prompt_path": "b/p.txt"}]', None)
     body = read_whole(form(request, ("a/p.txt", "1", "p.txt"), ("b/p.txt", "2", "p.txt")))
-    assert body.uploads == {"a/p.txt": b"1", "b/p.txt": b"2"}
+    assert bytes_of(body) == {"a/p.txt": b"1", "b/p.txt": b"2"}
     assert len(body.content) == 2
     with pytest.raises(InvalidBody, match="takes several"):
         assert body.one
@@ -168,7 +180,7 @@ def test_objects_and_lists_in_a_form() -> None:
     assert body.one == {
         "edge": {"control_path": "map", "control_weight": 0.5}, "vis": {}, "prompt": '{"a": "caption"}'
     }  # fmt: skip
-    assert body.uploads == {"map": b"video"}
+    assert bytes_of(body) == {"map": b"video"}
     assert read_whole(form(("condition_frame_indexes_vision", "[0, 1]", None))).one == {
         "condition_frame_indexes_vision": [0, 1]
     }
@@ -191,3 +203,69 @@ def test_lines_in_a_part_by_its_name() -> None:
 def test_neither_an_object_nor_a_list(content: bytes) -> None:
     with pytest.raises(InvalidBody, match="not a JSON object"):
         read_whole(content, "application/json")
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
+MP4 = b"\x00\x00\x00\x20ftypisom" + bytes(20)
+
+
+def read_raw(content: bytes, content_type: str = "application/octet-stream", query: str = "", said: str = "") -> Body:
+    """A body that is a medium, which comes a byte at a time."""
+    messages: list[Message] = [{"type": "http.request", "body": bytes([each]), "more_body": True} for each in content]
+    messages.append({"type": "http.request", "body": b""})
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    headers = [(b"content-type", content_type.encode())]
+    if said:
+        headers.append((b"x-amzn-sagemaker-custom-attributes", said.encode()))
+    scope = {"type": "http", "headers": headers, "query_string": query.encode()}
+    return arrive(scope, receive)
+
+
+@pytest.mark.parametrize("content_type", ["application/octet-stream", "image/jpeg", "video/mp4"])
+@pytest.mark.parametrize(("content", "field"), [(PNG, "image"), (MP4, "video")])
+def test_a_medium_as_a_body(content: bytes, content_type: str, field: str) -> None:
+    body = read_raw(content, content_type, said='{"prompt": "body", "num_steps": 4, "route": "/v1/infer"}')
+    assert body.one == {"prompt": "body", "num_steps": 4, field: "body"}
+    assert bytes_of(body) == {"body": content}
+    assert body.strict
+
+
+def test_its_fields_in_the_query_string() -> None:
+    body = read_raw(MP4, query="prompt=a+b&edge[control_path]=body&indexes[]=0&extra=%7B%22x%22%3A1%7D", said="trace=1")
+    assert body.one == {"prompt": "a b", "edge": {"control_path": "body"}, "indexes": ["0"], "extra": {"x": 1}}
+    assert not body.strict
+    for query, said in (("seed=1&seed=2", ""), ("seed=1", '{"seed": 1}'), ("video=x", "")):
+        with pytest.raises(InvalidField, match="is given twice"):
+            read_raw(MP4, query=query, said=said)
+
+
+def test_what_the_body_itself_is_may_be_said() -> None:
+    body = read_raw(MP4, said='{"input_path": "body", "inference_type": "video2world"}')
+    assert body.one == {"input_path": "body", "inference_type": "video2world"}
+
+
+@pytest.mark.parametrize("content", [b"", b"no", b"GIF89a" + bytes(20), b'{"prompt": "a robot"}'])
+def test_a_body_that_is_no_medium(content: bytes) -> None:
+    with pytest.raises((UnsupportedMediaType, InvalidBody)):
+        read_raw(content)
+
+
+def test_json_has_a_limit_of_its_own() -> None:
+    large = b'{"prompt": "' + b"x" * LIMITS.max_json_bytes + b'"}'
+    with pytest.raises(TooLarge, match="9000000"):
+        read_whole(large, "application/json")
+    part = b'--x\r\nContent-Disposition: form-data; name="request"; filename="a"\r\n\r\n' + large + b"\r\n--x--\r\n"
+    with pytest.raises(TooLarge, match=r"'request'.*9000000"):
+        read_whole(part)
+
+
+def test_a_mark_before_lines_is_passed_over() -> None:
+    """As Windows tools write it, in a body and in a part."""
+    lines = b"\xef\xbb\xbf" + b'{"prompt": "a"}\n{"prompt": "b"}\n'
+    assert read_whole(lines, "application/jsonlines").content == [{"prompt": "a"}, {"prompt": "b"}]
+    head = b'--x\r\nContent-Disposition: form-data; name="request"; filename="a.jsonl"\r\n\r\n'
+    assert read_whole(head + lines + b"\r\n--x--\r\n").content == [{"prompt": "a"}, {"prompt": "b"}]
+    assert read(whole(b'\xef\xbb\xbf{"prompt": "a"}'), content_type=BOUNDARY) == {"prompt": "a"}

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from cosmos_handler.api.door import Door
 from cosmos_handler.api.errors import response_for
 from cosmos_handler.api.intake import BodyLimits, Budget, Intake
 from cosmos_handler.errors import BodiesFull, CosmosError, TooLarge, TooSlow
+from cosmos_handler.schemas.upload import Upload
 
 KEY = "a-key-of-sixteen-letters"
 LIMITS = BodyLimits(max_bytes=100, max_total_bytes=150, seconds=10)
@@ -97,20 +100,21 @@ async def read(intake: Intake, *pieces: bytes, promised: int | None = None) -> N
 def test_bodies_share_a_budget_and_give_it_back() -> None:
     async def scenario() -> None:
         budget = Budget(BodyLimits(max_bytes=100, max_total_bytes=150, seconds=0.05))
-        with Intake(budget) as first:
+        async with Intake(budget) as first:
             with pytest.raises(TooSlow):
                 await read(first, b" " * 90)
-            assert budget.taken_bytes == 90  # held until the request has been answered
-            with Intake(budget) as second:
+            assert budget.taken["memory"] == 90  # held until the request has been answered
+            async with Intake(budget) as second:
                 with pytest.raises(BodiesFull) as full:  # before a byte has come
                     await read(second, promised=61)
                 assert full.value.retry_after_seconds > 0
                 with pytest.raises(BodiesFull):  # without a promise, where the bytes are too many
                     await read(second, b" " * 50, b" " * 11)
-            assert budget.taken_bytes == 90
-            with Intake(budget) as third, pytest.raises(TooSlow):
-                await read(third, b" " * 60, promised=60)
-        assert budget.taken_bytes == 0
+            assert budget.taken["memory"] == 90
+            async with Intake(budget) as third:
+                with pytest.raises(TooSlow):
+                    await read(third, b" " * 60, promised=60)
+        assert budget.taken["memory"] == 0
 
     asyncio.run(scenario())
 
@@ -127,3 +131,53 @@ def test_a_promise_over_the_limit_is_refused_before_a_byte(promised: str) -> Non
                 Request({"type": "http", "headers": headers, "state": {"intake": Intake(Budget(LIMITS))}}, receive)
             )
         )
+
+
+def test_what_is_on_the_disk_has_a_budget_of_its_own(tmp_path: Path) -> None:
+    medium = b"\x89PNG\r\n\x1a\n" + bytes(70_000)
+
+    async def scenario() -> None:
+        limits = BodyLimits(10**6, 100, 0.2, max_spool_bytes=100_000, work_dir=tmp_path, owner="abcdef01")
+        budget = Budget(limits)
+        async with Intake(budget) as first:
+            upload = await take(first, medium)
+            assert str(upload.place).startswith(f"{tmp_path}/spool-abcdef01-")
+            assert upload.place == next(names(tmp_path))
+            assert upload.read() == medium
+            assert budget.taken == {"memory": 0, "disk": len(medium)}
+            async with Intake(budget) as second:
+                with pytest.raises(BodiesFull, match="on the disk"):
+                    await take(second, medium)
+            # What a job has linked stays when the request has gone.
+            upload.link(tmp_path / "linked")
+        assert budget.taken["disk"] == 0
+        assert list(names(tmp_path)) == [tmp_path / "linked"]
+        assert (tmp_path / "linked").read_bytes() == medium
+        async with Intake(budget) as third:
+            await take(third, medium)
+
+    asyncio.run(scenario())
+
+
+def names(folder: Path) -> Iterator[Path]:
+    """Every file in it, however deep."""
+    return (path for path in folder.rglob("*") if not path.is_dir())
+
+
+async def take(intake: Intake, medium: bytes) -> Upload:
+    """The upload that a raw body is."""
+    left: list[Message] = [
+        {"type": "http.request", "body": medium[:40_000], "more_body": True},
+        {"type": "http.request", "body": medium[40_000:]},
+    ]
+
+    async def receive() -> Message:
+        return left.pop(0)
+
+    scope = {
+        "type": "http",
+        "headers": [(b"content-type", b"image/png")],
+        "query_string": b"",
+        "state": {"intake": intake},
+    }
+    return (await read_body(Request(scope, receive))).uploads["body"]

@@ -28,6 +28,7 @@ from cosmos_handler.errors import (
 )
 from cosmos_handler.messages.tasks import Answer
 from cosmos_handler.schemas.invocation import parse
+from cosmos_handler.schemas.upload import Upload
 from tests.fakes import CARD, REASON, IdleEngine, question
 
 
@@ -103,14 +104,14 @@ def test_a_fault_before_there_is_a_job_has_an_id_that_the_log_knows(
 
 
 def test_a_kept_job_keeps_no_upload_in_memory(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Uploads(dict[str, bytes]):  # which, unlike dict, can be referred to weakly
+    class Uploads(dict[str, Upload]):  # which, unlike dict, can be referred to weakly
         pass
 
     async def build(*_: object) -> Answer:
         return question("hello")
 
     async def run() -> None:
-        uploads = Uploads(image=b"pixels")
+        uploads = Uploads(image=Upload.of(b"pixels"))
         held = weakref.ref(uploads)
         invocation = replace(parse({"prompt": "hello"}, models=engine.served), uploads=uploads)
         store = JobStore(engine, KeepLimits(retention_seconds=60, max_bytes=2**30))

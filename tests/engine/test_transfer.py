@@ -16,6 +16,7 @@ from cosmos_handler.messages.tasks import Transfer
 from cosmos_handler.schemas.invocation import parse
 from cosmos_handler.schemas.served import Served
 from cosmos_handler.schemas.transfer import TransferRequest
+from cosmos_handler.schemas.upload import Upload
 from tests.container.media import clip, png
 from tests.fakes import TRANSFER
 
@@ -28,7 +29,8 @@ def task(folder: Path, uploads: Mapping[str, bytes], **body: Any) -> Transfer:
     assert isinstance(invocation.request, TransferRequest)
 
     async def build() -> Transfer:
-        inbox = Inbox(folder, uploads, MediaLimits(), asyncio.Semaphore())
+        files = {name: Upload.of(data) for name, data in uploads.items()}
+        inbox = Inbox(folder, files, MediaLimits(), asyncio.Semaphore())
         assert isinstance(invocation.request, TransferRequest)
         return await transfer_task(invocation, invocation.request, TRANSFER, inbox, "mp4")
 

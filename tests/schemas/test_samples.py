@@ -11,6 +11,7 @@ from cosmos_handler.errors import InvalidBody, InvalidField, RequestError, TooLa
 from cosmos_handler.schemas.invocation import Invocation, parse
 from cosmos_handler.schemas.samples import expand, is_several
 from cosmos_handler.schemas.served import Served
+from cosmos_handler.schemas.upload import Upload
 from tests.conftest import SAMPLES, sample
 
 MODELS = (
@@ -26,7 +27,7 @@ def parsed(name: str, models: tuple[Served, ...]) -> Iterator[Invocation]:
     content = parse_lines(data, name) if name.endswith(".jsonl") else json.loads(data)
     for job in expand(content):
         assert not isinstance(job, RequestError)
-        uploads = {value: b"words" for key, value in job.items() if key.endswith(("_path", "_file"))}
+        uploads = {value: Upload.of(b"words") for key, value in job.items() if key.endswith(("_path", "_file"))}
         yield parse(job, models=models, uploads=uploads)
 
 

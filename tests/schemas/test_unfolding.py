@@ -1,6 +1,7 @@
 """Texts by path, NIM's nested numbers, and what is echoed."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from cosmos_handler.artifacts.negative_prompts import COSMOS3
 from cosmos_handler.errors import InvalidField
 from cosmos_handler.schemas.invocation import Invocation, parse
 from cosmos_handler.schemas.served import Served
+from cosmos_handler.schemas.upload import Upload
 
 MODEL = Served("predict", (), "predict2.5", ("text2world", "image2world", "video2world"))
 OMNI = Served("omni", (), "cosmos3", ("text2image", "text2video", "image2video", "video2video", "reasoner"))
@@ -16,7 +18,8 @@ TRANSFER = Served("transfer", (), "transfer2.5", ("transfer",))
 
 
 def read(body: dict[str, Any], **uploads: bytes) -> Invocation:
-    return parse(body, models=(MODEL,), uploads=uploads)
+    files = {name: Upload.of(data) for name, data in uploads.items()}
+    return parse(body, models=(MODEL,), uploads=files)
 
 
 def test_nims_numbers_are_fields_of_their_own() -> None:
@@ -53,7 +56,7 @@ def test_texts_by_path() -> None:
     invocation = read({"prompt_path": "p", "negative_prompt_file": "n"}, p=b"\xef\xbb\xbf a robot\n", n=b"dark", m=b"x")
     request: Any = invocation.request
     assert (request.prompt, request.negative_prompt) == ("a robot", "dark")
-    assert invocation.uploads == {"m": b"x"}
+    assert invocation.uploads == {"m": Upload.of(b"x")}
 
 
 def test_a_caption_in_a_file_is_read_as_nvidias_framework_does() -> None:
@@ -62,11 +65,11 @@ def test_a_caption_in_a_file_is_read_as_nvidias_framework_does() -> None:
     for path in ("neg_prompts.json", "../assets/Negative.JSON"):
         request: Any = parse(
             {"prompt": "a", "model_mode": "text2video", "negative_prompt_file": path},
-            models=(OMNI,), uploads={path: text},
+            models=(OMNI,), uploads={path: Upload.of(text)},
         ).request  # fmt: skip
         assert request.negative_prompt == COSMOS3
     with pytest.raises(InvalidField, match=r"'p\.json', which is not JSON"):
-        parse({"prompt_path": "p.json"}, models=(MODEL,), uploads={"p.json": b"a robot"})
+        parse({"prompt_path": "p.json"}, models=(MODEL,), uploads={"p.json": Upload.of(b"a robot")})
 
 
 def test_upsampling_that_is_off_may_be_said_to_any_model() -> None:
@@ -91,6 +94,11 @@ def test_a_text_that_is_none(data: bytes) -> None:
     with pytest.raises(InvalidField) as refused:
         read({"prompt_path": "p"}, p=data)
     assert refused.value.field == "prompt_path"
+
+
+def test_a_text_that_is_too_long_is_not_read() -> None:
+    with pytest.raises(InvalidField, match="too long for a text"):
+        parse({"prompt_path": "p"}, models=(MODEL,), uploads={"p": Upload(Path("/nowhere"), 2**30)})
 
 
 def test_null_is_absence() -> None:

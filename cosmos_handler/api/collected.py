@@ -12,7 +12,7 @@ _IN_MEMORY_BYTES = 2**20
 _PIECE_BYTES = 2**18
 
 
-class Spool:
+class Collected:
     """Written piece by piece, then sent. folder: for what is long."""
 
     def __init__(self, folder: Path) -> None:
@@ -34,21 +34,23 @@ class Spool:
         """Throw it away."""
         self._file.close()
 
-    def response(self, media_type: str) -> "SpooledResponse":
+    def response(self, media_type: str) -> "CollectedResponse":
         """The answer that it is; closes it when it has been sent, or cannot be."""
-        return SpooledResponse(self, media_type)
+        return CollectedResponse(self, media_type)
 
 
-class SpooledResponse(StreamingResponse):
+class CollectedResponse(StreamingResponse):
     """A whole answer, with its length."""
 
-    def __init__(self, spool: Spool, media_type: str) -> None:
-        super().__init__(spool.pieces(), media_type=media_type, headers={"Content-Length": str(spool.size_bytes)})
-        self._spool = spool
+    def __init__(self, collected: Collected, media_type: str) -> None:
+        super().__init__(
+            collected.pieces(), media_type=media_type, headers={"Content-Length": str(collected.size_bytes)}
+        )
+        self._collected = collected
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._spool.close()
+            self._collected.close()

@@ -1,0 +1,130 @@
+"""What each room is told, out of the settings."""
+
+from pathlib import Path
+
+from cosmos_handler.api.intake import BodyLimits
+from cosmos_handler.artifacts.elsewhere import GUARDRAIL_CHANNEL, TEXT_ENCODER_CHANNEL, VAE_CHANNEL, Elsewhere
+from cosmos_handler.artifacts.guardrail import CHECKS, TEXT_CHECKS, VIDEO_CHECKS, CheckName, GuardrailWish
+from cosmos_handler.artifacts.locate import ModelSource
+from cosmos_handler.engine.options import EngineOptions
+from cosmos_handler.media.fetching import Fetching
+from cosmos_handler.media.limits import MediaLimits
+from cosmos_handler.media.rules import FetchRules
+from cosmos_handler.media.store_rules import StoreRules
+from cosmos_handler.media.storing import Storing
+from cosmos_handler.media_settings import MediaSettings
+from cosmos_handler.memory_settings import MemorySettings
+from cosmos_handler.messages.machine import MemoryWish
+from cosmos_handler.settings import Settings
+
+
+def body_limits(settings: Settings, *, owner: str) -> BodyLimits:
+    """What may come in."""
+    return BodyLimits(
+        max_bytes=settings.max_body_bytes,
+        max_total_bytes=settings.max_bodies_bytes,
+        seconds=settings.body_seconds,
+        max_json_bytes=settings.max_json_bytes,
+        max_spool_bytes=settings.max_spool_bytes,
+        work_dir=settings.work_dir,
+        owner=owner,
+    )
+
+
+def engine_options(settings: Settings, *, owner: str) -> EngineOptions:
+    """What the engine is told, from the environment."""
+    source = ModelSource(
+        folder=settings.model_dir,
+        hub_model_id=settings.hub_model_id,
+        hub_revision=settings.hub_revision,
+        token=settings.hub_token,
+        offline=settings.hub_offline,
+        checkpoint=settings.checkpoint,
+    )
+    elsewhere = Elsewhere(
+        text_encoders=_places(settings.text_encoder_dir, TEXT_ENCODER_CHANNEL),
+        vaes=_places(settings.vae_path, VAE_CHANNEL),
+        chosen=settings.checkpoint,
+    )
+    places = _places(settings.guardrail_dir, GUARDRAIL_CHANNEL)
+    return EngineOptions(
+        source=source,
+        media_limits=_media_limits(settings.media),
+        guardrails=GuardrailWish(checks=wanted_checks(settings), places=places),
+        work_dir=settings.work_dir,
+        owner=owner,
+        elsewhere=elsewhere,
+        fetching=Fetching(_fetch_rules(settings.media), settings.fetch_environment),
+        storing=Storing(_store_rules(settings), settings.fetch_environment),
+        window_seconds=settings.memory.request_window_seconds,
+    )
+
+
+def memory_wish(memory: MemorySettings) -> MemoryWish:
+    """What the model processes are told of memory. Its words are held against theirs."""
+    return MemoryWish.model_validate(
+        {
+            "offload": memory.offload,
+            "placement": memory.placement,
+            "device_bytes": memory.device_bytes,
+            "host_bytes": memory.host_bytes,
+            "text_cache_bytes": memory.text_cache_bytes,
+        }
+    )
+
+
+def _media_limits(media: MediaSettings) -> MediaLimits:
+    return MediaLimits(
+        max_source_bytes=media.max_bytes,
+        max_pixels=media.max_pixels,
+        max_source_frames=media.max_frames,
+        max_duration_seconds=media.max_seconds,
+        max_decoded_bytes=media.max_decoded_bytes,
+        decode_timeout_seconds=media.decode_seconds,
+        decode_memory_bytes=media.decode_memory_bytes,
+        decode_threads=media.decode_threads,
+    )
+
+
+def _fetch_rules(media: MediaSettings) -> FetchRules:
+    return FetchRules(
+        hosts=media.hosts,
+        ports=media.ports,
+        networks=media.networks,
+        buckets=media.buckets,
+        folder=str(media.folder) if media.folder else None,
+        max_redirects=media.max_redirects,
+        connect_seconds=media.connect_seconds,
+        fetch_seconds=media.fetch_seconds,
+        proxy=media.proxy,
+        ca_bundle=str(media.ca_bundle) if media.ca_bundle else None,
+    )
+
+
+def _store_rules(settings: Settings) -> StoreRules:
+    outputs, media = settings.outputs, settings.media
+    return StoreRules(
+        default_uri=outputs.default_uri,
+        buckets=outputs.output_buckets,
+        kms_key_id=outputs.kms_key_id,
+        store_seconds=outputs.store_seconds,
+        connect_seconds=media.connect_seconds,
+        proxy=media.proxy,
+        ca_bundle=str(media.ca_bundle) if media.ca_bundle else None,
+    )
+
+
+def wanted_checks(settings: Settings) -> tuple[CheckName, ...]:
+    """The guardrails that the deployer has not switched off, as a whole or by name."""
+    kinds: dict[str, tuple[CheckName, ...]] = {"off": (), "text": TEXT_CHECKS, "video": VIDEO_CHECKS, "all": CHECKS}
+    switches: dict[CheckName, bool] = {
+        "blocklist": settings.guardrail_blocklist,
+        "text_classifier": settings.guardrail_text_classifier,
+        "content_filter": settings.guardrail_content_filter,
+        "face_blur": settings.guardrail_face_blur,
+    }
+    return tuple(check for check in kinds[settings.guardrails] if switches[check])
+
+
+def _places(named: Path | None, channel: Path) -> tuple[Path, ...]:
+    return (channel,) if named is None else (named.absolute(), channel)
