@@ -1,0 +1,173 @@
+"""The runtime paths that boto3's `sagemaker-runtime` and the OpenAI client call, in front of one container."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx2
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from scripts.local.frame import model_stream_error, payload_part
+
+_PREFIX = "x-amzn-sagemaker-"
+_FORWARDED = frozenset(
+    ["content-type", "accept"]
+    + [_PREFIX + name for name in ("custom-attributes", "target-model", "target-variant", "target-container-hostname")]
+    + [_PREFIX + name for name in ("inference-id", "inference-component", "enable-explanations", "prefix-aware-id")]
+    + [_PREFIX + name for name in ("session-id", "adapter-identifier", "adapter-alias")]
+)
+_RETURNED = tuple(_PREFIX + name for name in ("custom-attributes", "new-session-id", "closed-session-id"))
+_VARIANT = {"x-amzn-invoked-production-variant": "AllTraffic"}
+_LOG = "arn:aws:logs:us-east-1:000000000000:log-group:/aws/sagemaker/Endpoints/local:log-stream:AllTraffic/local"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the platform allows."""
+
+    answer_seconds: float = 60
+    stream_seconds: float = 480
+    payload_bytes: int = 25 * 1024 * 1024
+
+
+def make_door(container_url: str, limits: Limits) -> Starlette:
+    """The app that forwards to the container at this address."""
+    door = _Door(httpx2.AsyncClient(base_url=container_url, timeout=None, trust_env=False), limits)
+
+    @asynccontextmanager
+    async def life(_: Starlette) -> AsyncIterator[None]:
+        async with door.container:
+            yield
+
+    here = "/endpoints/{name}"
+    openai = "/openai/v1/{rest:path}"
+    return Starlette(
+        routes=[
+            Route(here + "/invocations", door.invoke, methods=["POST"]),
+            Route(here + "/invocations-response-stream", door.stream, methods=["POST"]),
+            Route(here + openai, door.openai, methods=["GET", "POST", "DELETE"]),
+            Route(here + "/inference-components/{component}" + openai, door.openai, methods=["GET", "POST", "DELETE"]),
+        ],
+        lifespan=life,
+    )
+
+
+@dataclass(frozen=True)
+class _Door:
+    container: httpx2.AsyncClient
+    limits: Limits
+
+    async def invoke(self, request: Request) -> Response:
+        body = await self._body(request)
+        if body is None:
+            return self._too_large()
+        headers = _forwarded(request, "InvokeEndpoint")
+        try:
+            async with asyncio.timeout(self.limits.answer_seconds):
+                answer = await self.container.post("/invocations", content=body, headers=headers)
+        except TimeoutError:
+            return _model_error(0, "Your invocation timed out while waiting for a response from container primary.")
+        except httpx2.TransportError as error:
+            return _model_error(0, f"The container ended the connection: {error}")
+        if answer.status_code >= 400:
+            return _model_error(answer.status_code, answer.text)
+        return Response(answer.content, headers=_returned(answer, "content-type"))
+
+    async def stream(self, request: Request) -> Response:
+        body = await self._body(request)
+        if body is None:
+            return self._too_large()
+        headers = _forwarded(request, "InvokeEndpointWithResponseStream")
+        headers.pop("accept", None)
+        if wanted := request.headers.get(_PREFIX + "accept"):
+            headers["accept"] = wanted
+        deadline = asyncio.get_running_loop().time() + self.limits.stream_seconds
+        asked = self.container.build_request("POST", "/invocations", content=body, headers=headers)
+        try:
+            async with asyncio.timeout_at(deadline):
+                answer = await self.container.send(asked, stream=True)
+                if answer.status_code >= 400:
+                    await answer.aread()
+        except TimeoutError:
+            return _model_error(0, "Your invocation timed out while waiting for a response from container primary.")
+        except httpx2.TransportError as error:
+            return _model_error(0, f"The container ended the connection: {error}")
+        if answer.status_code >= 400:
+            return _model_error(answer.status_code, answer.text)
+        back = _returned(answer, _PREFIX + "content-type")
+        frames = _frames(answer, deadline)
+        return StreamingResponse(frames, headers=back, media_type="application/vnd.amazon.eventstream")
+
+    async def openai(self, request: Request) -> Response:
+        body = await self._body(request)
+        if body is None:
+            return self._too_large()
+        headers = _forwarded(request, "InvokeEndpoint")
+        path = httpx2.URL(path="/v1/" + request.path_params["rest"], query=request.url.query.encode())
+        asked = self.container.build_request(request.method, path, content=body, headers=headers)
+        deadline = asyncio.get_running_loop().time() + self.limits.stream_seconds
+        try:
+            async with asyncio.timeout(self.limits.answer_seconds):
+                answer = await self.container.send(asked, stream=True)
+        except TimeoutError:
+            return _model_error(0, "Your invocation timed out while waiting for a response from container primary.")
+        except httpx2.TransportError as error:
+            return _model_error(0, f"The container ended the connection: {error}")
+        return StreamingResponse(_bytes(answer, deadline), answer.status_code, _returned(answer, "content-type"))
+
+    async def _body(self, request: Request) -> bytes | None:
+        """The body, or none when it is larger than the platform takes."""
+        body = bytearray()
+        async for piece in request.stream():
+            body += piece
+            if len(body) > self.limits.payload_bytes:
+                return None
+        return bytes(body)
+
+    def _too_large(self) -> Response:
+        sentence = f"The body is larger than the {self.limits.payload_bytes} bytes that the platform takes."
+        return _error(400, "ValidationError", {"Message": sentence})
+
+
+async def _bytes(answer: httpx2.Response, deadline: float) -> AsyncIterator[bytes]:
+    try:
+        async with asyncio.timeout_at(deadline):
+            async for piece in answer.aiter_bytes():
+                yield piece
+    finally:
+        await answer.aclose()
+
+
+async def _frames(answer: httpx2.Response, deadline: float) -> AsyncIterator[bytes]:
+    try:
+        async for piece in _bytes(answer, deadline):
+            yield payload_part(piece)
+    except TimeoutError:
+        yield model_stream_error("ModelInvocationTimeExceeded", "The stream took longer than the platform allows.")
+    except httpx2.TransportError as error:
+        yield model_stream_error("StreamBroken", f"The container ended the connection: {error}")
+
+
+def _forwarded(request: Request, api: str) -> dict[str, str]:
+    kept = {name: value for name, value in request.headers.items() if name in _FORWARDED}
+    return kept | {_PREFIX + "forwarded-api": api}
+
+
+def _returned(answer: httpx2.Response, content_type_name: str) -> dict[str, str]:
+    kept = {name: answer.headers[name] for name in _RETURNED if name in answer.headers}
+    content_type = answer.headers.get("content-type")
+    return kept | _VARIANT | ({content_type_name: content_type} if content_type else {})
+
+
+def _model_error(status: int, text: str) -> Response:
+    sentence = f'Received error ({status}) from primary with message "{text[:2048]}". See {_LOG} for more information.'
+    fields = {"OriginalStatusCode": status, "OriginalMessage": text[:2048], "LogStreamArn": _LOG, "Message": sentence}
+    return _error(424, "ModelError", fields)
+
+
+def _error(status: int, kind: str, fields: dict[str, str | int]) -> Response:
+    return JSONResponse(fields, status, headers={"x-amzn-errortype": kind})
