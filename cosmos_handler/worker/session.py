@@ -73,7 +73,7 @@ class Session:
             warm_up(checkpoint, self._run_apart)
 
     def _run_apart(self, message: Run, hear: Send) -> None:
-        """Of which the serving process hears nothing, and nothing is learned or kept: it is smaller than any request."""
+        """Of which the serving process hears nothing, and nothing is learned or kept: no request is so small."""
         told, self._send, self._is_warming = self._send, hear, True
         try:
             self.run(message, is_cancelled=lambda: False)
