@@ -1,9 +1,14 @@
-"""SageMaker's front door on a desk: real-time, streaming and OpenAI calls, with the platform's limits and errors.
+"""SageMaker's front door on a desk: real-time, streaming, asynchronous and OpenAI calls, and batch transform jobs.
 
 Starts ./serve as the platform does, or takes a server that already runs (--url), and then answers at --port:
-    boto3.client("sagemaker-runtime", endpoint_url="http://127.0.0.1:8081")   invoke_endpoint, ..._with_response_stream
+    boto3.client("sagemaker-runtime", endpoint_url="http://127.0.0.1:8081")   invoke_endpoint, ..._with_response_stream,
+                                                                              and with --async-output-s3-uri ..._async
     OpenAI(base_url="http://127.0.0.1:8081/endpoints/any/openai/v1")
 SIGTERM or SIGINT ends both; serve gets 30 seconds, and its exit code is passed on.
+
+A batch transform job, with --batch-input and --batch-output (files, or s3:// by boto3's environment), starts serve
+with SAGEMAKER_BATCH=true, splits, sends, tries again and assembles as the platform does, and ends; 1 where the file was
+given up.
 """
 
 import argparse
@@ -13,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,17 +30,22 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from scripts.local.batch import BatchFailed, Job, transform  # noqa: E402
 from scripts.local.door import Limits, make_door  # noqa: E402
+from scripts.local.objects import Objects  # noqa: E402
+from scripts.local.queue import Destination  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal comes; the exit code is that of serve."""
     options = parse(arguments)
+    if options.batch_input:
+        return run_batch(options)
     limits = Limits(options.answer_seconds, options.stream_seconds, options.payload_bytes)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # uvicorn raises it anew, which would end us before serve
     if options.url:
         with contextlib.suppress(KeyboardInterrupt):
-            answer_at(options.port, options.url, limits)
+            answer_at(options, options.url, limits)
         return 0
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -46,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if failed := not wait_until_ready(process, url, options.startup_seconds):
             print("serve did not become ready.", file=sys.stderr)
         else:
-            answer_at(options.port, url, limits)
+            answer_at(options, url, limits)
     except KeyboardInterrupt:
         print("Stopping.", file=sys.stderr)
     finally:
@@ -63,12 +74,81 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--answer-seconds", type=float, default=Limits.answer_seconds, help="for an answer (60)")
     parser.add_argument("--stream-seconds", type=float, default=Limits.stream_seconds, help="for a stream (480)")
     parser.add_argument("--payload-bytes", type=int, default=Limits.payload_bytes, help="of a body (26214400)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--async-output-s3-uri", help="prefix for the answers of asynchronous calls, s3:// or a folder")
+    parser.add_argument("--async-failure-s3-uri", help="prefix for their failures (the same, with /failures)")
+    parser.add_argument("--max-concurrent-invocations", type=int, default=1, help="of asynchronous calls (1)")
+    parser.add_argument("--batch-input", help="a file, or s3://bucket/key")
+    parser.add_argument("--batch-output", help="folder or s3:// prefix; the file is named like the input, with .out")
+    parser.add_argument("--split-type", choices=["Line", "None"], default="Line")
+    parser.add_argument("--assemble-with", choices=["Line", "None"], default="Line")
+    parser.add_argument("--strategy", choices=["MultiRecord", "SingleRecord"], help="by default the container's wish")
+    parser.add_argument("--max-payload-mb", type=int, help="0 to 100; by default the container's wish")
+    parser.add_argument("--max-concurrent-transforms", type=int, help="by default the container's wish")
+    parser.add_argument("--content-type", default="application/jsonlines")
+    parser.add_argument("--accept", default="application/jsonlines")
+    parser.add_argument("--max-retries", type=int, choices=range(4), default=3, help="of one request (3)")
+    parser.add_argument("--timeout-seconds", type=float, default=600, help="of one request of a batch (600)")
+    options = parser.parse_args(arguments)
+    if bool(options.batch_input) != bool(options.batch_output):
+        parser.error("--batch-input and --batch-output go together")
+    return options
 
 
-def answer_at(port: int, url: str, limits: Limits) -> None:
+def run_batch(options: argparse.Namespace) -> int:
+    """One input file; the exit code is 1 where it was given up, and then nothing is written."""
+    job = Job(
+        split_type=options.split_type,
+        assemble_with=options.assemble_with,
+        content_type=options.content_type,
+        accept=options.accept,
+        strategy=options.strategy,
+        max_payload_mb=options.max_payload_mb,
+        max_concurrent=options.max_concurrent_transforms,
+        max_retries=options.max_retries,
+        timeout_seconds=options.timeout_seconds,
+    )
+    said = {
+        "SAGEMAKER_BATCH_STRATEGY": options.strategy,
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": options.max_payload_mb,
+        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": options.max_concurrent_transforms,
+    }
+    port = free_port()
+    url = options.url or f"http://127.0.0.1:{port}"
+    environ = {"SAGEMAKER_BATCH": "true", "SAGEMAKER_BIND_TO_PORT": str(port)}
+    environ |= {name: str(value) for name, value in said.items() if value is not None}
+    command = [str(ROOT / "serve"), "serve"]
+    process = None if options.url else subprocess.Popen(command, env=os.environ | environ, start_new_session=True)
+    try:
+        if process is not None and not wait_until_ready(process, url, options.startup_seconds):
+            print("serve did not become ready.", file=sys.stderr)
+            return 1
+        with (
+            tempfile.TemporaryDirectory(prefix="local-batch-") as folder,
+            httpx2.Client(base_url=url, trust_env=False) as container,
+        ):
+            source, result = Path(folder, "input"), Path(folder, "output")
+            objects = Objects()
+            objects.fetch(options.batch_input, source)
+            result.write_bytes(transform(container, job, source.read_bytes()))
+            target = f"{options.batch_output.rstrip('/')}/{options.batch_input.rpartition('/')[2]}.out"
+            objects.store(result, target)
+        print(target)
+    except BatchFailed as failure:
+        print(f"The file is given up: {failure}", file=sys.stderr)
+        return 1
+    finally:
+        if process is not None:
+            stop(process)
+    return 0
+
+
+def answer_at(options: argparse.Namespace, url: str, limits: Limits) -> None:
     """Run the door until a signal comes."""
-    uvicorn.run(make_door(url, limits), host="127.0.0.1", port=port, log_level="warning")
+    destination = None
+    if output := options.async_output_s3_uri:
+        failures = options.async_failure_s3_uri or f"{output.rstrip('/')}/failures"
+        destination = Destination(output, failures, options.max_concurrent_invocations)
+    uvicorn.run(make_door(url, limits, destination), host="127.0.0.1", port=options.port, log_level="warning")
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], url: str, seconds: float) -> bool:

@@ -12,6 +12,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from scripts.local.frame import model_stream_error, payload_part
+from scripts.local.objects import Objects
+from scripts.local.queue import Destination, Queue
 
 _PREFIX = "x-amzn-sagemaker-"
 _FORWARDED = frozenset(
@@ -34,20 +36,27 @@ class Limits:
     payload_bytes: int = 25 * 1024 * 1024
 
 
-def make_door(container_url: str, limits: Limits) -> Starlette:
-    """The app that forwards to the container at this address."""
-    door = _Door(httpx2.AsyncClient(base_url=container_url, timeout=None, trust_env=False), limits)
+def make_door(
+    container_url: str, limits: Limits, destination: Destination | None = None, objects: Objects | None = None
+) -> Starlette:
+    """The app that forwards to the container at this address. destination: None without asynchronous inference."""
+    container = httpx2.AsyncClient(base_url=container_url, timeout=None, trust_env=False)
+    queue = Queue(container, destination, objects or Objects()) if destination else None
+    door = _Door(container, limits, queue)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
         async with door.container:
             yield
+            if door.queue is not None:
+                await door.queue.close()
 
     here = "/endpoints/{name}"
     openai = "/openai/v1/{rest:path}"
     return Starlette(
         routes=[
             Route(here + "/invocations", door.invoke, methods=["POST"]),
+            Route(here + "/async-invocations", door.asynchronous, methods=["POST"]),
             Route(here + "/invocations-response-stream", door.stream, methods=["POST"]),
             Route(here + openai, door.openai, methods=["GET", "POST", "DELETE"]),
             Route(here + "/inference-components/{component}" + openai, door.openai, methods=["GET", "POST", "DELETE"]),
@@ -60,6 +69,7 @@ def make_door(container_url: str, limits: Limits) -> Starlette:
 class _Door:
     container: httpx2.AsyncClient
     limits: Limits
+    queue: Queue | None
 
     async def invoke(self, request: Request) -> Response:
         body = await self._body(request)
@@ -101,6 +111,20 @@ class _Door:
         back = _returned(answer, _PREFIX + "content-type")
         frames = _frames(answer, deadline)
         return StreamingResponse(frames, headers=back, media_type="application/vnd.amazon.eventstream")
+
+    async def asynchronous(self, request: Request) -> Response:
+        if self.queue is None:
+            sentence = "This endpoint has no AsyncInferenceConfig: start it with --async-output-s3-uri."
+            return _error(400, "ValidationError", {"Message": sentence})
+        body = await self._body(request)
+        if body is None:
+            return self._too_large()
+        headers = _forwarded(request, "InvokeEndpointAsync")
+        for name in ("content-type", "accept"):
+            headers.pop(name, None)
+            if wanted := request.headers.get(_PREFIX + name):
+                headers[name] = wanted
+        return await self.queue.accept(request, body, headers)
 
     async def openai(self, request: Request) -> Response:
         body = await self._body(request)
