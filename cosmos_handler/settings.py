@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from cosmos_handler.errors import SettingsError
 from cosmos_handler.media_settings import MEDIA_VARIABLES, MediaSettings
 from cosmos_handler.memory_settings import MEMORY_VARIABLES, MemorySettings, with_window
 from cosmos_handler.output_settings import OUTPUT_VARIABLES, OutputSettings
-from cosmos_handler.variable import Variable, one_of, path, switch, text, whole
+from cosmos_handler.variable import Variable, api_key, devices, one_of, path, port_range, switch, text, whole
 
 _GIB = 2**30
 
@@ -69,29 +68,6 @@ class Settings:
         return f"Settings(model_dir={str(self.model_dir)!r}, hub_model_id={self.hub_model_id!r}, port={self.port})"
 
 
-def _api_key(value: str) -> str:
-    if not re.fullmatch(r"[!-~]{16,512}", value):
-        raise ValueError("16 to 512 visible ASCII characters without spaces")
-    return value
-
-
-def _port_range(value: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", value.strip())
-    if found is None or not 1 <= int(found[1]) <= int(found[2]) <= 65535:
-        raise ValueError("two ports LOW-HIGH from 1 to 65535, such as 23000-23999")
-    return int(found[1]), int(found[2])
-
-
-def _devices(value: str) -> tuple[str, ...]:
-    word = value.strip().lower()
-    if word in ("auto", "cpu"):
-        return (word,)
-    indices = tuple(piece.strip() for piece in word.split(","))
-    if not all(piece.isascii() and piece.isdecimal() for piece in indices) or len(set(indices)) != len(indices):
-        raise ValueError('"auto", "cpu", or the indices of GPUs such as 0 or 0,1')
-    return indices
-
-
 VARIABLES = (
     Variable(
         "COSMOS_MODEL_DIR", "model_dir", path, "/opt/ml/model", "folder of one checkpoint, or of one per subfolder"
@@ -124,10 +100,10 @@ VARIABLES = (
     Variable("COSMOS_HOST", "host", text, "0.0.0.0", "address to listen on"),  # noqa: S104 - a container is reached from outside
     Variable("SAGEMAKER_BIND_TO_PORT", "port", whole(1, 65535), "8080", "port to listen on"),
     Variable(
-        "SAGEMAKER_SAFE_PORT_RANGE", "safe_ports", _port_range, None, "LOW-HIGH for further ports; none is ever opened"
+        "SAGEMAKER_SAFE_PORT_RANGE", "safe_ports", port_range, None, "LOW-HIGH for further ports; none is ever opened"
     ),
     Variable(
-        "COSMOS_DEVICES", "devices", _devices, "auto", "auto, cpu, or GPU indices such as 0,1: one model process each"
+        "COSMOS_DEVICES", "devices", devices, "auto", "auto, cpu, or GPU indices such as 0,1: one model process each"
     ),
     Variable("SM_NUM_GPUS", "num_gpus", whole(0, 64), None, "how many GPUs auto takes; by default all that are there"),
     Variable(
@@ -137,7 +113,7 @@ VARIABLES = (
     Variable(
         "COSMOS_API_KEY",
         "api_key",
-        _api_key,
+        api_key,
         None,
         "the key that requests must show (Authorization: Bearer KEY) on all routes but health; never printed",
         is_secret=True,

@@ -67,3 +67,26 @@ def buckets(value: str) -> tuple[str, ...]:
     if not all(_BUCKET.fullmatch(bucket) for bucket in found):
         raise ValueError('names of buckets, "*" for every one that the role may use, or "none"')
     return found
+
+
+def api_key(value: str) -> str:
+    if not re.fullmatch(r"[!-~]{16,512}", value):
+        raise ValueError("16 to 512 visible ASCII characters without spaces")
+    return value
+
+
+def port_range(value: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", value.strip())
+    if found is None or not 1 <= int(found[1]) <= int(found[2]) <= 65535:
+        raise ValueError("two ports LOW-HIGH from 1 to 65535, such as 23000-23999")
+    return int(found[1]), int(found[2])
+
+
+def devices(value: str) -> tuple[str, ...]:
+    word = value.strip().lower()
+    if word in ("auto", "cpu"):
+        return (word,)
+    indices = tuple(piece.strip() for piece in word.split(","))
+    if not all(piece.isascii() and piece.isdecimal() for piece in indices) or len(set(indices)) != len(indices):
+        raise ValueError('"auto", "cpu", or the indices of GPUs such as 0 or 0,1')
+    return indices

@@ -13,8 +13,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from scripts.local.door import Limits, make_door
+from scripts.local.objects import Objects
+from scripts.local.queue import Destination
 from tests.conftest import ROOT, free_port
 from tests.container.media import frames_of_mp4
+from tests.s3 import running_s3
+from tests.scripts.test_local_endpoint import running
 
 pytestmark = pytest.mark.model
 
@@ -124,11 +129,44 @@ def test_nvidias_file_is_sent(address: str, tmp_path: Path) -> None:
 
 
 def test_openais_client_makes_a_job(address: str, tmp_path: Path) -> None:
-    (block,) = PYTHON
+    (block,) = [each for each in PYTHON if "OpenAI(" in each]
     (tmp_path / "job.py").write_text(block.replace("localhost:8080", address))
     run(f"{ROOT}/.venv/bin/python job.py", tmp_path)
     frames, fps, *_ = frames_of_mp4((tmp_path / "job.mp4").read_bytes())
     assert (frames.shape, fps) == ((16, 128, 192, 3), 16)
+
+
+def test_boto3_through_the_front_door(address: str, tmp_path: Path) -> None:
+    assert "--async-output-s3-uri s3://my-bucket/results" in command(".venv/bin/python scripts/local_endpoint.py --url")
+    calls, asynchronous = (each for each in PYTHON if "boto3.client" in each)
+    (tmp_path / "calls.py").write_text(calls)
+    (tmp_path / "asynchronous.py").write_text(asynchronous)
+    asked = {"model": "predict2.5", "prompt": "A cube.", "resolution": "64,96", "num_output_frames": 5, "num_steps": 1}
+    with running_s3(tmp_path, "my-bucket") as s3:
+        s3.client().put_object(Bucket="my-bucket", Key="requests/cube.json", Body=json.dumps(asked).encode())
+        results = Destination("s3://my-bucket/results", "s3://my-bucket/failures")
+        with running(make_door(f"http://{address}", Limits(), results, Objects(s3.client()))) as door:
+            leading = {**s3.environment, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": door, "NO_PROXY": "*"}
+            way = " ".join(f"{name}={value}" for name, value in leading.items())
+            told = run(f"env {way} {ROOT}/.venv/bin/python calls.py", tmp_path)
+            output, _ = run(f"env {way} {ROOT}/.venv/bin/python asynchronous.py", tmp_path).split()
+            deadline = time.monotonic() + 60
+            while output.removeprefix("s3://my-bucket/") not in s3.keys("my-bucket"):
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        assert frames_of_mp4(s3.object(output)["Body"].read())[0].shape == (5, 64, 96, 3)
+    assert "progress denoise 8" in told
+    assert told.rstrip().endswith("result")
+
+
+def test_a_batch_on_a_desk(address: str, tmp_path: Path) -> None:
+    record = {"model": "reason2", "prompt": "Say something.", "max_tokens": 2}
+    (tmp_path / "records.jsonl").write_text(f"{json.dumps(record)}\n{{not json\n")
+    text = command("COSMOS_MODEL_DIR=model_artifacts/tiny_all .venv/bin/python scripts/local_endpoint.py")
+    run(text.replace("records.jsonl", f"{tmp_path}/records.jsonl").replace(" results", f" {tmp_path}/results"))
+    first, second = (tmp_path / "results" / "records.jsonl.out").read_text().splitlines()
+    assert json.loads(first)["text"]
+    assert json.loads(second)["error"]["type"] == "invalid_body"
 
 
 def test_the_conversion(tiny_native: Path, tmp_path: Path) -> None:
@@ -155,5 +193,12 @@ def test_the_table_of_cards_is_what_the_planner_says() -> None:
 
 def test_no_command_is_left_out() -> None:
     """A new block of commands needs a test. Images are built by scripts/build_image, which tries what it built."""
-    known = ("scripts/demo", ".venv/bin/python scripts/", "curl", "docker", "scripts/build_image")
+    known = (
+        "scripts/demo",
+        "COSMOS_MODEL_DIR=model_artifacts/tiny_all .venv/bin/python scripts/local_endpoint.py",
+        ".venv/bin/python scripts/",
+        "curl",
+        "docker",
+        "scripts/build_image",
+    )
     assert [block for block in COMMANDS if not block.startswith(known)] == []
