@@ -32,7 +32,7 @@ class Body:
     content: an object, or a list of them; an InvalidBody stands in the list where a line could not be read.
     uploads: the files by the names they can be referred to.
     strict: whether values have the types of JSON, or are all text, as in forms.
-    digest: SHA-256 of the bytes, where they are JSON.
+    digest: SHA-256 of the bytes, where they are JSON and it was asked for.
     """
 
     content: dict[str, Any] | list[Any]
@@ -48,12 +48,12 @@ class Body:
         return self.content
 
 
-async def read_body(request: Request) -> Body:
-    """The body, whose texts no library's log will repeat.
+async def read_body(request: Request, *, digested: bool = False) -> Body:
+    """The body, whose texts no library's log will repeat. digested: where its digest is asked for.
 
     Raises InvalidBody, InvalidField, UnsupportedMediaType, and what Intake.pieces raises.
     """
-    body = await _read(request)
+    body = await _read(request, digested=digested)
     short = (_decoded(each) for each in body.uploads.values() if each.size_bytes <= _MAX_TEXT_BYTES)
     await asyncio.to_thread(remember, chain(short, texts_in(body.content)))
     return body
@@ -63,7 +63,7 @@ def _decoded(upload: Upload) -> str:
     return upload.read().decode(errors="replace")
 
 
-async def _read(request: Request) -> Body:
+async def _read(request: Request, *, digested: bool) -> Body:
     intake: Intake = request.state.intake
     content_type = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
     if content_type == "multipart/form-data":
@@ -78,7 +78,8 @@ async def _read(request: Request) -> Body:
             data += piece
         async with intake.parsing(len(data)):
             content = await asyncio.to_thread(parse_lines if is_lines else parse_object_or_list, data, "the body")
-            return Body(content, digest=await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest()))
+            digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest()) if digested else None
+            return Body(content, digest=digest)
     raise UnsupportedMediaType(
         f"Content-Type {content_type[:100]} is not read here; "
         "send application/json, application/jsonlines, multipart/form-data, or the bytes of one image or video"

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from starlette.requests import Request
 
-from cosmos_handler.api.body import Body
+from cosmos_handler.api.body import Body, read_body
 from cosmos_handler.api.surroundings import Surroundings
 from cosmos_handler.engine.engine import Engine
-from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.job import Job
 from cosmos_handler.engine.repeats import RepeatKey, Repeats
 from cosmos_handler.errors import InvalidField
+from cosmos_handler.messages.tasks import Encoding
 from cosmos_handler.schemas.invocation import Invocation
 
 INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
@@ -48,26 +48,32 @@ class Caller:
         return self.repeats.submit(self.key.of(index), invocation, encoding)
 
 
-async def caller_of(request: Request, body: Body, engine: Engine, repeats: Repeats, around: Surroundings) -> Caller:
-    """The caller of a request. Raises InvalidField for a header that asks for what is not served."""
+async def heard(request: Request, engine: Engine, repeats: Repeats, around: Surroundings) -> tuple[Body, Caller]:
+    """What a request says, and who says it.
+
+    Raises InvalidField for a header that asks for what is not served, before the body has come, and what read_body
+    raises.
+    """
     for header, problem in _NOT_YET.items():
         if header in request.headers:
             raise InvalidField(header, problem, allowed="leave it out")
     inference_id = request.headers.get(INFERENCE_ID)
     if inference_id is not None and not 0 < len(inference_id) <= _MAX_ID_CHARACTERS:
         raise InvalidField(INFERENCE_ID, f"has {len(inference_id)} characters", allowed="1 to 64")
+    may_repeat = around.is_batch or inference_id is not None
+    body = await read_body(request, digested=may_repeat)
     key = None
-    if around.is_batch or inference_id is not None:
-        digest = await asyncio.to_thread(_digest, body)  # a gigabyte takes a second
+    if may_repeat:
+        digest = body.digest
+        if digest is None:
+            digest = await asyncio.to_thread(_digest, body)  # a gigabyte takes a second
         key = RepeatKey(inference_id or digest, digest)
     listens = request.headers.get(_FORWARDED_API) == "InvokeEndpointWithResponseStream"
-    return Caller(engine, repeats, key, listens, around.spool_dir)
+    return body, Caller(engine, repeats, key, listens, around.spool_dir)
 
 
 def _digest(body: Body) -> str:
-    """Of all that is asked."""
-    if body.digest is not None:
-        return body.digest
+    """Of all that is asked, where it is not one piece of JSON."""
     found = hashlib.sha256(json.dumps(body.content, sort_keys=True).encode())
     for name, upload in sorted(body.uploads.items()):
         found.update(f"\0{name}\0".encode(errors="backslashreplace"))

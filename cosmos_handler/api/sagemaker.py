@@ -7,8 +7,7 @@ from fastapi.responses import JSONResponse, Response
 
 from cosmos_handler.api.accept import choose
 from cosmos_handler.api.answer import JSON, MP4, NPZ, PNG, answer
-from cosmos_handler.api.body import read_body
-from cosmos_handler.api.caller import caller_of
+from cosmos_handler.api.caller import heard
 from cosmos_handler.api.errors import body_of
 from cosmos_handler.api.json_text import JSON_LINES
 from cosmos_handler.api.recognition import understand_one
@@ -47,8 +46,7 @@ def sagemaker_router(engine: Engine, repeats: Repeats, around: Surroundings) -> 
     async def invocations(request: Request) -> Response:
         if around.is_batch and _is_record(request):
             return await _record(request, engine, repeats, around)
-        body = await read_body(request)
-        caller = await caller_of(request, body, engine, repeats, around)
+        body, caller = await heard(request, engine, repeats, around)
         if is_several(body.content):
             return await answer_several(request, caller, body)
         # Off the event loop: a long conversation takes a second.
@@ -67,8 +65,7 @@ def _is_record(request: Request) -> bool:
 async def _record(request: Request, engine: Engine, repeats: Repeats, around: Surroundings) -> Response:
     """A record of a batch transform job: what is wrong with it is its answer, for the sake of its file."""
     try:
-        body = await read_body(request)
-        caller = await caller_of(request, body, engine, repeats, around)
+        body, caller = await heard(request, engine, repeats, around)
         return await answer_record(request, caller, body)
     except RequestError as error:
         return JSONResponse(body_of(error))
