@@ -17,16 +17,16 @@ from cosmos_handler.api.openai import chat_chunks, chat_completion
 from cosmos_handler.api.presence import while_there
 from cosmos_handler.api.render import as_json, headers
 from cosmos_handler.api.stream import JobStream, job_events, job_lines
-from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.job import Job, Listener
 from cosmos_handler.errors import CosmosError
 from cosmos_handler.messages.results import TextOutput
+from cosmos_handler.messages.tasks import MEDIA_TYPES, Encoding
 from cosmos_handler.messages.wire import Done
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.reasoning import ChatRequest
 
 JSON, STREAM = "application/json", "text/event-stream"
-MP4, PNG, NPZ = "video/mp4", "image/png", "application/x-npz"
+MP4, PNG, NPZ = MEDIA_TYPES["mp4"], MEDIA_TYPES["png"], MEDIA_TYPES["npz"]
 
 
 # How one asks for a job: leaving the block says that he is gone.

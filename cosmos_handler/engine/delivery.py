@@ -5,11 +5,11 @@ import logging
 import time
 from pathlib import Path
 
-from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.job import Job
 from cosmos_handler.errors import CosmosError, InvalidField, JobFailed, Stopping
 from cosmos_handler.media.storing import Order, Stored, Storing
 from cosmos_handler.messages.results import TextOutput
+from cosmos_handler.messages.tasks import MEDIA_TYPES, Encoding
 from cosmos_handler.messages.wire import Done, Progress
 from cosmos_handler.schemas.generation import GenerationRequest
 from cosmos_handler.schemas.invocation import Invocation
@@ -19,7 +19,6 @@ from cosmos_handler.schemas.transfer import TransferRequest
 log = logging.getLogger(__name__)
 
 _STAGE = "store"
-_MEDIA_TYPES: dict[Encoding, str] = {"mp4": "video/mp4", "png": "image/png", "npz": "application/x-npz"}
 
 
 def order_for(invocation: Invocation, encoding: Encoding, job_id: str, storing: Storing) -> Order | None:
@@ -36,7 +35,7 @@ def order_for(invocation: Invocation, encoding: Encoding, job_id: str, storing: 
             raise InvalidField(invocation.written("presign_seconds"), problem, allowed="together with output_s3_uri")
         return None
     named = field if uri is not None else None
-    return Order(address, _MEDIA_TYPES[encoding], job_id, field=named, presign_seconds=presign_seconds)
+    return Order(address, MEDIA_TYPES[encoding], job_id, field=named, presign_seconds=presign_seconds)
 
 
 class Deliveries:

@@ -15,7 +15,6 @@ from cosmos_handler.artifacts.locate import locate
 from cosmos_handler.engine.backlog import Backlog, Permit
 from cosmos_handler.engine.delivery import Deliveries, order_for
 from cosmos_handler.engine.foresight import Foresight
-from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.inbox import Inbox, taken_in
 from cosmos_handler.engine.job import Job, new_job_id
 from cosmos_handler.engine.metrics import Metrics
@@ -34,7 +33,7 @@ from cosmos_handler.errors import (
 )
 from cosmos_handler.memory.plan import Plan
 from cosmos_handler.memory.usual import usual_task
-from cosmos_handler.messages.tasks import Task
+from cosmos_handler.messages.tasks import Encoding, Task
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.served import Served
 

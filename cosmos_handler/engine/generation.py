@@ -12,11 +12,9 @@ from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.limits import inside, limits_of, sides, size_of
 from cosmos_handler.errors import InvalidField
 from cosmos_handler.media.wanted import LastFrames, Wanted, WantedImage
-from cosmos_handler.messages.tasks import Generate
+from cosmos_handler.messages.tasks import Encoding, Generate
 from cosmos_handler.schemas.generation import GenerationRequest
 from cosmos_handler.schemas.invocation import Invocation
-
-Encoding = Literal["mp4", "png", "npz"]
 
 
 @dataclass(frozen=True)

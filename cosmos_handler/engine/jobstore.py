@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosmos_handler.engine.engine import Engine
-from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.job import Job
 from cosmos_handler.errors import Stopping, UnknownJob
 from cosmos_handler.messages.results import TextOutput
+from cosmos_handler.messages.tasks import Encoding
 from cosmos_handler.schemas.invocation import Invocation
 
 log = logging.getLogger(__name__)

@@ -7,12 +7,11 @@ from cosmos_handler.artifacts import negative_prompts
 from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits
 from cosmos_handler.artifacts.defaults import GenerationDefaults, Size, generation_defaults, given
 from cosmos_handler.engine.conditioning import conditioning
-from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.limits import inside, limits_of, sides, size_of
 from cosmos_handler.errors import InvalidField
 from cosmos_handler.media.wanted import FirstFrames, LastFrames, Wanted, WantedImage
-from cosmos_handler.messages.tasks import Metadata, Omni
+from cosmos_handler.messages.tasks import Encoding, Metadata, Omni
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.omni import OmniRequest
 

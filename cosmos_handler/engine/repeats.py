@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.job import Job, State
 from cosmos_handler.engine.jobstore import JobStore, KeptJob
 from cosmos_handler.errors import RepeatDiffers, UnknownJob
+from cosmos_handler.messages.tasks import Encoding
 from cosmos_handler.schemas.invocation import Invocation
 
 log = logging.getLogger(__name__)

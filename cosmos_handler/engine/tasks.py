@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
-from cosmos_handler.engine.generation import Encoding, generation_task
+from cosmos_handler.engine.generation import generation_task
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.omni import omni_task
 from cosmos_handler.engine.omni_upsampling import refuse_unused, with_caption
 from cosmos_handler.engine.reasoning import reasoning_task
 from cosmos_handler.engine.transfer import transfer_task
 from cosmos_handler.engine.upsampling import reasoner_for, with_upsampling
-from cosmos_handler.messages.tasks import Task
+from cosmos_handler.messages.tasks import Encoding, Task
 from cosmos_handler.schemas.generation import GenerationRequest
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.omni import OmniRequest

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits
 from cosmos_handler.artifacts.defaults import GenerationDefaults, Size, generation_defaults, given
-from cosmos_handler.engine.generation import Encoding
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.limits import inside, limits_of, size_of
 from cosmos_handler.errors import InvalidField
 from cosmos_handler.media.clip import MediaFile
 from cosmos_handler.media.wanted import FirstFrames
-from cosmos_handler.messages.tasks import Transfer
+from cosmos_handler.messages.tasks import Encoding, Transfer
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.transfer import Control, TransferRequest
 

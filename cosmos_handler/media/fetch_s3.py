@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from cosmos_handler.media.address import S3Address
 from cosmos_handler.media.refusal import Refusal
 from cosmos_handler.media.rules import FetchRules
-from cosmos_handler.media.s3_client import s3_client
+from cosmos_handler.media.s3_client import FORBIDDEN, s3_client, silence
 from cosmos_handler.media.taking import take
 
 # What S3 says; where the role may not list the bucket, it says 403 for what is not there as well.
 _MISSING = ("NoSuchKey", "NoSuchBucket", "404")
-_FORBIDDEN = ("AccessDenied", "403", "AllAccessDisabled")
 _ARCHIVED = ("InvalidObjectState",)
 
 
@@ -25,18 +24,14 @@ def fetch_s3(place: S3Address, output: Path, rules: FetchRules, *, max_bytes: in
             take(stream, output, promised_bytes=answer["ContentLength"], max_bytes=max_bytes)
     except ClientError as error:
         raise Refusal("media", _problem(str(error.response.get("Error", {}).get("Code", "")))) from None
-    except NoCredentialsError:
-        raise Refusal("media", "cannot be fetched: this server has no credentials for S3") from None
-    except NoRegionError:
-        raise Refusal("media", "cannot be fetched: this server does not know its AWS region (AWS_REGION)") from None
-    except (BotoCoreError, OSError):
-        raise Refusal("media", "cannot be fetched: S3 cannot be reached from here") from None
+    except (BotoCoreError, OSError) as error:
+        raise Refusal("media", f"cannot be fetched: {silence(error)}") from None
 
 
 def _problem(code: str) -> str:
     if code in _MISSING:
         return "cannot be fetched: S3 has no such object"
-    if code in _FORBIDDEN:
+    if code in FORBIDDEN:
         return "cannot be fetched: the role of this server may not read that object"
     if code in _ARCHIVED:
         return "cannot be fetched: the object is archived"

@@ -4,6 +4,10 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, NoCredentialsError, NoRegionError
+
+# What S3 says of what the role may not do.
+FORBIDDEN = ("AccessDenied", "403", "AllAccessDisabled")
 
 
 def s3_client(connect_seconds: float, *, attempts: int, proxy: str | None, ca_bundle: str | None) -> Any:
@@ -16,3 +20,12 @@ def s3_client(connect_seconds: float, *, attempts: int, proxy: str | None, ca_bu
         signature_version="s3v4",  # links are signed the old way in some regions, which no KMS key allows
     )
     return boto3.client("s3", config=config, verify=ca_bundle)
+
+
+def silence(error: BotoCoreError | OSError) -> str:
+    """Why S3 was not heard at all, in words that hold nothing secret."""
+    if isinstance(error, NoCredentialsError):
+        return "this server has no credentials for S3"
+    if isinstance(error, NoRegionError):
+        return "this server does not know its AWS region (AWS_REGION)"
+    return "S3 cannot be reached from here"

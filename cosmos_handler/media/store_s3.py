@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from cosmos_handler.media.s3_client import s3_client
+from cosmos_handler.media.s3_client import FORBIDDEN, s3_client, silence
 from cosmos_handler.media.store_request import NotStored, StoreRequest
 
 _MISSING = ("NoSuchBucket", "404")
-_FORBIDDEN = ("AccessDenied", "403", "AllAccessDisabled")
 _ELSEWHERE = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301")
 _ATTEMPTS = 4
 
@@ -79,18 +78,14 @@ def _told(request: StoreRequest, forbidden: str = "may not write there") -> Iter
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         raise _problem(code, forbidden, with_key=request.rules.kms_key_id is not None) from None
-    except NoCredentialsError:
-        raise NotStored("server", "this server has no credentials for S3") from None
-    except NoRegionError:
-        raise NotStored("server", "this server does not know its AWS region (AWS_REGION)") from None
-    except (BotoCoreError, OSError):
-        raise NotStored("server", "S3 cannot be reached from here") from None
+    except (BotoCoreError, OSError) as error:
+        raise NotStored("server", silence(error)) from None
 
 
 def _problem(code: str, forbidden: str, *, with_key: bool) -> NotStored:
     if code in _MISSING:
         return NotStored("place", "S3 has no such bucket")
-    if code in _FORBIDDEN:
+    if code in FORBIDDEN:
         key = ", or not use the key of COSMOS_OUTPUT_KMS_KEY_ID" if with_key else ""
         return NotStored("place", f"the role of this server {forbidden}{key}")
     if code in _ELSEWHERE:

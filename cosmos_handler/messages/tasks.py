@@ -1,10 +1,15 @@
 """What a model process is asked to do, in plain values: sizes in pixels, media as decoded files."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from cosmos_handler.media.clip import MediaFile
+
+# How frames are written: as a video, as a picture, or as they are.
+Encoding = Literal["mp4", "png", "npz"]
+MEDIA_TYPES: Mapping[Encoding, str] = {"mp4": "video/mp4", "png": "image/png", "npz": "application/x-npz"}
 
 
 class Value(BaseModel):
@@ -29,7 +34,7 @@ class Generation(Value):
     height: int
     width: int
     fps: float
-    encoding: Literal["mp4", "png", "npz"]
+    encoding: Encoding
     upsampling: "Upsampling | None" = None
 
     @property

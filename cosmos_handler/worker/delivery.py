@@ -1,6 +1,7 @@
 """What a family made, as the output that is answered with: words, or a file in the job's folder."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,10 @@ from cosmos_handler.media.npz import write_npz
 from cosmos_handler.media.picture import write_png
 from cosmos_handler.media.video import write_mp4
 from cosmos_handler.messages.results import ImageOutput, Output, Report, TextOutput, VideoOutput
-from cosmos_handler.messages.tasks import Generation
+from cosmos_handler.messages.tasks import MEDIA_TYPES, Encoding, Generation
 from cosmos_handler.messages.wire import Run
 
-# Encoding → the name of the file and its type.
-_FILES = {
-    "mp4": ("video.mp4", "video/mp4"),
-    "png": ("image.png", "image/png"),
-    "npz": ("frames.npz", "application/x-npz"),
-}
+_FILE_NAMES: Mapping[Encoding, str] = {"mp4": "video.mp4", "png": "image.png", "npz": "frames.npz"}
 
 
 def words_output(words: Words) -> Output:
@@ -39,8 +35,7 @@ def file_output(
 ) -> Output:
     """Frames as the file that the task asks for, with the report in it. frames: those that the guardrails let out."""
     comment = json.dumps({"job_id": message.job_id, **report.model_dump(mode="json")})
-    name, media_type = _FILES[task.encoding]
-    path = Path(message.folder) / name
+    path, media_type = Path(message.folder) / _FILE_NAMES[task.encoding], MEDIA_TYPES[task.encoding]
     if task.encoding == "npz":
         with context.stage("write_frames"):
             write_npz(path, {"frames": frames})
