@@ -139,7 +139,7 @@ async def _serve(settings: Settings, listener: socket.socket, claim: Claim) -> S
         backlog,
         environment=settings.child_environment,
         cpu_threads=settings.cpu_threads,
-        warm_up=settings.warm_up,
+        warm_up_dir=settings.work_dir if settings.warm_up else None,
         stuck_seconds=settings.stuck_seconds or None,
         memory=memory_wish(settings.memory),
     )

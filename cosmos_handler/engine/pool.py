@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.guardrail import Guardrails
@@ -60,7 +61,7 @@ class Pool:
         *,
         environment: Mapping[str, str],
         cpu_threads: int | None,
-        warm_up: bool = False,
+        warm_up_dir: Path | None = None,
         stuck_seconds: float | None = None,
         memory: MemoryWish = MemoryWish(),  # noqa: B008 - a frozen value
         command: tuple[str, ...] = WORKER,
@@ -71,7 +72,7 @@ class Pool:
         self._environment = environment
         self._cpu_threads = cpu_threads
         self._command = command
-        self._warm_up = warm_up
+        self._warm_up_dir = None if warm_up_dir is None else str(warm_up_dir)
         self._stuck_seconds = stuck_seconds
         self.memory = memory
         self._restart_delay = restart_delay
@@ -151,7 +152,7 @@ class Pool:
                     memory=self.memory,
                     host_files=files.descriptors,
                     margins=self.margins,
-                    warm_up=self._warm_up,
+                    warm_up_dir=self._warm_up_dir,
                 )
                 await child.send(setup)
                 if await self._became_ready(child, group):

@@ -19,7 +19,8 @@ class Setup(Value):
 
     device is "cpu" or "cuda"; cpu_threads None leaves torch's own choice. host_files: for each part, by owner and name,
     the descriptor of the file for its weights where they lie in host memory, which all model processes share. margins:
-    what processes before this one have learned of stages. warm_up: run each model once before being ready.
+    what processes before this one have learned of stages. warm_up_dir: where the files
+    of a first run of each model may lie, which is made before being ready; None: none is made.
     """
 
     type: Literal["setup"] = "setup"
@@ -30,7 +31,7 @@ class Setup(Value):
     memory: MemoryWish = MemoryWish()
     host_files: Mapping[str, int] = {}
     margins: Mapping[str, float] = {}
-    warm_up: bool = False
+    warm_up_dir: str | None = None
 
 
 class Run(Value):

@@ -57,8 +57,9 @@ class Session:
         self._is_warming = False
         self._peak = Peak(setup.device)
         self._loaded = Loaded(setup, send=send)
-        if setup.warm_up:
-            self._warm_up()
+        if setup.warm_up_dir is not None:
+            for checkpoint in setup.checkpoints:
+                warm_up(checkpoint, self._run_apart, setup.warm_up_dir)
         log.info("the plan while nothing runs, for the usual request: %s", self._loaded.plan_at_rest.summary())
         send(
             Ready(
@@ -67,10 +68,6 @@ class Session:
                 machine=self._loaded.machine,
             )
         )
-
-    def _warm_up(self) -> None:
-        for checkpoint in self._loaded.checkpoints.values():
-            warm_up(checkpoint, self._run_apart)
 
     def _run_apart(self, message: Run, hear: Send) -> None:
         """Of which the serving process hears nothing, and nothing is learned or kept: no request is so small."""

@@ -23,15 +23,18 @@ _PROMPT = "A red cube lies on a table."
 Runner = Callable[[Run, Callable[[BaseModel], None]], None]
 
 
-def warm_up(checkpoint: Checkpoint, run: Runner) -> None:
-    """Run the least that can be asked of a model. Raises WorkerFailed where it comes to nothing."""
+def warm_up(checkpoint: Checkpoint, run: Runner, work_dir: str) -> None:
+    """Run the least that can be asked of a model. work_dir: where its files lie meanwhile.
+
+    Raises WorkerFailed where it comes to nothing.
+    """
     heard: list[Failed] = []
 
     def hear(message: BaseModel) -> None:
         if isinstance(message, Failed):
             heard.append(message)
 
-    with tempfile.TemporaryDirectory(prefix="warm-up-") as folder:
+    with tempfile.TemporaryDirectory(prefix="warm-up-", dir=work_dir) as folder:
         task = _task(checkpoint, Path(folder))
         run(Run(job_id="warm-up", model=checkpoint.name, task=task, folder=folder), hear)
     for failed in heard:

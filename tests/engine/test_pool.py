@@ -22,7 +22,9 @@ from cosmos_handler.messages.results import TextOutput
 from tests.fakes import FAKE_WORKER, REASON, job
 
 
-def make_pool(backlog: Backlog, groups: int = 1, memory: MemoryWish | None = None) -> Pool:
+def make_pool(
+    backlog: Backlog, groups: int = 1, memory: MemoryWish | None = None, stuck_seconds: float | None = None
+) -> Pool:
     return Pool(
         [Group(devices=("cpu",)) for _ in range(groups)],
         backlog,
@@ -31,14 +33,16 @@ def make_pool(backlog: Backlog, groups: int = 1, memory: MemoryWish | None = Non
         memory=memory or MemoryWish(),
         command=FAKE_WORKER,
         restart_delay=lambda failures: 0.01,
-        stuck_seconds=1.0,
+        stuck_seconds=stuck_seconds,
     )
 
 
 @asynccontextmanager
-async def running(groups: int = 1, memory: MemoryWish | None = None) -> AsyncIterator[tuple[Pool, Backlog]]:
+async def running(
+    groups: int = 1, memory: MemoryWish | None = None, stuck_seconds: float | None = None
+) -> AsyncIterator[tuple[Pool, Backlog]]:
     backlog = Backlog(100)
-    pool = make_pool(backlog, groups, memory)
+    pool = make_pool(backlog, groups, memory, stuck_seconds)
     life = asyncio.create_task(pool.run((REASON,), NO_GUARDRAILS))
     try:
         await until(lambda: all(group.ready for group in pool.groups))
@@ -270,7 +274,7 @@ async def test_a_signal_to_the_terminals_group_does_not_reach_the_model_process(
 
 @in_loop
 async def test_a_job_that_stands_still_is_failed_and_the_next_one_runs_in_a_new_process() -> None:
-    async with running() as (pool, backlog):
+    async with running(stuck_seconds=1.0) as (pool, backlog):
         stuck, following = put(backlog, "stand still", "hello")
         first = pool.groups[0].child
         assert first is not None
@@ -284,7 +288,7 @@ async def test_a_job_that_stands_still_is_failed_and_the_next_one_runs_in_a_new_
 
 @in_loop
 async def test_a_job_that_is_slow_is_not_stuck() -> None:
-    async with running() as (pool, backlog):
+    async with running(stuck_seconds=1.0) as (pool, backlog):
         first = pool.groups[0].child
         jobs = put(backlog, *["slow"] * 5)  # two seconds in all, and never one of silence
         for each in jobs:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,12 @@ from tests.conftest import make_tiny, setup_of
 pytestmark = pytest.mark.model
 
 
-async def said_at_setup(folder: Path, *, warm_up: bool = False) -> list[object]:
+async def said_at_setup(folder: Path, *, warm_up_dir: Path | None = None) -> list[object]:
     """All messages of a model process that is told to load a folder."""
     child = Child(WORKER, {"PATH": os.environ["PATH"], "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""})
     try:
-        await child.send(setup_of(folder).model_copy(update={"warm_up": warm_up}))
+        where = None if warm_up_dir is None else str(warm_up_dir)
+        await child.send(setup_of(folder).model_copy(update={"warm_up_dir": where}))
         messages: list[object] = []
         async with asyncio.timeout(120):
             while not isinstance(message := await child.inbox.get(), Ready | Fatal | None):
@@ -87,26 +87,29 @@ def test_a_config_that_does_not_go_with_the_weights(tiny_models: Path, tmp_path:
     assert "CosmosTransformer3DModel" in last.problem
 
 
-def check_warm(folder: Path, capfd: pytest.CaptureFixture[str], *names: str) -> None:
-    *parts, last = asyncio.run(said_at_setup(folder, warm_up=True))
+def check_warm(folder: Path, work_dir: Path, capfd: pytest.CaptureFixture[str], *names: str) -> None:
+    work_dir.mkdir()
+    *parts, last = asyncio.run(said_at_setup(folder, warm_up_dir=work_dir))
     assert isinstance(last, Ready)
     assert all(isinstance(each, Loading) for each in parts)  # of the runs themselves nothing is heard
     log = capfd.readouterr().err
     assert all(f"{name} is warm" in log for name in names)
-    assert not list(Path(tempfile.gettempdir()).glob("warm-up-*"))
+    assert not list(work_dir.iterdir())
 
 
-def test_every_model_runs_once_before_it_is_ready(tiny_models: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    check_warm(tiny_models, capfd, "predict2.5", "reason2")
+def test_every_model_runs_once_before_it_is_ready(
+    tiny_models: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    check_warm(tiny_models, tmp_path / "work", capfd, "predict2.5", "reason2")
 
 
 @pytest.mark.parametrize("name", ["transfer2.5", "cosmos3", "reason1"])
 def test_so_does_each_other_family(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    check_warm(make_tiny(name, tmp_path / name), capfd, name)
+    check_warm(make_tiny(name, tmp_path / name), tmp_path / "work", capfd, name)
 
 
 def test_what_loads_and_does_not_run_is_told_at_the_start(tiny_models: Path, tmp_path: Path) -> None:
     folder = copy_of(tiny_models, "reason2", tmp_path)
     (folder / "chat_template.jinja").write_text("{{ a_function_that_is_none() }}")
     assert isinstance(asyncio.run(said_at_setup(folder))[-1], Ready)
-    assert isinstance(asyncio.run(said_at_setup(folder, warm_up=True))[-1], Fatal)
+    assert isinstance(asyncio.run(said_at_setup(folder, warm_up_dir=tmp_path))[-1], Fatal)
