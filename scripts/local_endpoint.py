@@ -25,6 +25,7 @@ from pathlib import Path
 
 import httpx2
 import uvicorn
+from botocore.exceptions import BotoCoreError, ClientError
 
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
@@ -39,24 +40,18 @@ from scripts.local.queue import Destination  # noqa: E402
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal comes; the exit code is that of serve."""
     options = parse(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else it would end us before serve
     if options.batch_input:
         return run_batch(options)
     limits = Limits(options.answer_seconds, options.stream_seconds, options.payload_bytes)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # uvicorn raises it anew, which would end us before serve
     if options.url:
         with contextlib.suppress(KeyboardInterrupt):
             answer_at(options, options.url, limits)
         return 0
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [str(ROOT / "serve"), "serve"]
-    # A session of its own: Ctrl-C must reach serve as the SIGTERM that the platform sends, once.
-    process = subprocess.Popen(command, env=os.environ | {"SAGEMAKER_BIND_TO_PORT": str(port)}, start_new_session=True)
+    process, url = start({})
     failed = False
     try:
-        if failed := not wait_until_ready(process, url, options.startup_seconds):
-            print("serve did not become ready.", file=sys.stderr)
-        else:
+        if not (failed := not wait_until_ready(process, url, options.startup_seconds)):
             answer_at(options, url, limits)
     except KeyboardInterrupt:
         print("Stopping.", file=sys.stderr)
@@ -112,15 +107,10 @@ def run_batch(options: argparse.Namespace) -> int:
         "SAGEMAKER_MAX_PAYLOAD_IN_MB": options.max_payload_mb,
         "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": options.max_concurrent_transforms,
     }
-    port = free_port()
-    url = options.url or f"http://127.0.0.1:{port}"
-    environ = {"SAGEMAKER_BATCH": "true", "SAGEMAKER_BIND_TO_PORT": str(port)}
-    environ |= {name: str(value) for name, value in said.items() if value is not None}
-    command = [str(ROOT / "serve"), "serve"]
-    process = None if options.url else subprocess.Popen(command, env=os.environ | environ, start_new_session=True)
+    environ = {name: str(value) for name, value in said.items() if value is not None}
+    process, url = (None, options.url) if options.url else start({"SAGEMAKER_BATCH": "true", **environ})
     try:
         if process is not None and not wait_until_ready(process, url, options.startup_seconds):
-            print("serve did not become ready.", file=sys.stderr)
             return 1
         with (
             tempfile.TemporaryDirectory(prefix="local-batch-") as folder,
@@ -133,8 +123,11 @@ def run_batch(options: argparse.Namespace) -> int:
             target = f"{options.batch_output.rstrip('/')}/{options.batch_input.rpartition('/')[2]}.out"
             objects.store(result, target)
         print(target)
-    except BatchFailed as failure:
+    except (BatchFailed, BotoCoreError, ClientError, OSError) as failure:
         print(f"The file is given up: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopping: the file is given up.", file=sys.stderr)
         return 1
     finally:
         if process is not None:
@@ -151,8 +144,17 @@ def answer_at(options: argparse.Namespace, url: str, limits: Limits) -> None:
     uvicorn.run(make_door(url, limits, destination), host="127.0.0.1", port=options.port, log_level="warning")
 
 
+def start(environ: dict[str, str]) -> tuple[subprocess.Popen[bytes], str]:
+    """serve as the platform starts it, on a free port, and its address."""
+    port = free_port()
+    there = os.environ | environ | {"SAGEMAKER_BIND_TO_PORT": str(port)}
+    # A session of its own: Ctrl-C must reach serve as the SIGTERM that the platform sends, once.
+    process = subprocess.Popen([str(ROOT / "serve"), "serve"], env=there, start_new_session=True)
+    return process, f"http://127.0.0.1:{port}"
+
+
 def wait_until_ready(process: subprocess.Popen[bytes], url: str, seconds: float) -> bool:
-    """Whether /ping answered 200 in time."""
+    """Whether /ping answered 200 in time; says so where it did not."""
     deadline = time.monotonic() + seconds
     with httpx2.Client(trust_env=False, timeout=2) as client:
         while time.monotonic() < deadline and process.poll() is None:
@@ -162,6 +164,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], url: str, seconds: float)
             except httpx2.TransportError:
                 pass  # not listening yet
             time.sleep(0.2)
+    print("serve did not become ready.", file=sys.stderr)
     return False
 
 

@@ -79,10 +79,8 @@ class _Door:
         try:
             async with asyncio.timeout(self.limits.answer_seconds):
                 answer = await self.container.post("/invocations", content=body, headers=headers)
-        except TimeoutError:
-            return _model_error(0, "Your invocation timed out while waiting for a response from container primary.")
-        except httpx2.TransportError as error:
-            return _model_error(0, f"The container ended the connection: {error}")
+        except (TimeoutError, httpx2.TransportError) as error:
+            return _no_answer(error)
         if answer.status_code >= 400:
             return _model_error(answer.status_code, answer.text)
         return Response(answer.content, headers=_returned(answer, "content-type"))
@@ -102,10 +100,8 @@ class _Door:
                 answer = await self.container.send(asked, stream=True)
                 if answer.status_code >= 400:
                     await answer.aread()
-        except TimeoutError:
-            return _model_error(0, "Your invocation timed out while waiting for a response from container primary.")
-        except httpx2.TransportError as error:
-            return _model_error(0, f"The container ended the connection: {error}")
+        except (TimeoutError, httpx2.TransportError) as error:
+            return _no_answer(error)
         if answer.status_code >= 400:
             return _model_error(answer.status_code, answer.text)
         back = _returned(answer, _PREFIX + "content-type")
@@ -137,10 +133,8 @@ class _Door:
         try:
             async with asyncio.timeout(self.limits.answer_seconds):
                 answer = await self.container.send(asked, stream=True)
-        except TimeoutError:
-            return _model_error(0, "Your invocation timed out while waiting for a response from container primary.")
-        except httpx2.TransportError as error:
-            return _model_error(0, f"The container ended the connection: {error}")
+        except (TimeoutError, httpx2.TransportError) as error:
+            return _no_answer(error)
         return StreamingResponse(_bytes(answer, deadline), answer.status_code, _returned(answer, "content-type"))
 
     async def _body(self, request: Request) -> bytes | None:
@@ -185,6 +179,12 @@ def _returned(answer: httpx2.Response, content_type_name: str) -> dict[str, str]
     kept = {name: answer.headers[name] for name in _RETURNED if name in answer.headers}
     content_type = answer.headers.get("content-type")
     return kept | _VARIANT | ({content_type_name: content_type} if content_type else {})
+
+
+def _no_answer(error: TimeoutError | httpx2.TransportError) -> Response:
+    if isinstance(error, TimeoutError):
+        return _model_error(0, "Your invocation timed out while waiting for a response from container primary.")
+    return _model_error(0, f"The container ended the connection: {error}")
 
 
 def _model_error(status: int, text: str) -> Response:

@@ -33,7 +33,6 @@ class Destination:
 
 @dataclass(frozen=True)
 class _Asked:
-    inference_id: str
     headers: dict[str, str]
     source: str | bytes  # an address of S3, or the body itself
     output: str
@@ -72,7 +71,6 @@ class Queue:
         between = request.headers.get(f"{_PREFIX}S3OutputPathExtension", "").strip("/")
         tail = f"{between}/{name}" if between else name
         asked = _Asked(
-            inference_id,
             headers | {f"{_PREFIX}Inference-Id": inference_id},
             location or body,
             f"{self._destination.output_uri.rstrip('/')}/{tail}",

@@ -80,3 +80,13 @@ def test_forty_lines_of_which_five_are_bad(tiny_models: Path, tmp_path: Path, st
     lines = written.removesuffix("\n").split("\n")
     assert json.loads(lines[30])["error"]["type"] == "invalid_body"
     check(lines)
+
+
+def test_an_input_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "local_endpoint.py"), "--url", "http://127.0.0.1:9"]
+    command += ["--batch-input", str(tmp_path / "none.jsonl"), "--batch-output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The file is given up: ")
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
