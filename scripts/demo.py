@@ -274,11 +274,11 @@ def keep(server: subprocess.Popen[bytes], port: int) -> None:
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, as SageMaker sends it."""
+    """SIGTERM, as SageMaker sends it. Ctrl-C reaches the server too, which may have ended by itself already."""
     if server.poll() is None:
         server.send_signal(signal.SIGTERM)
         server.wait(timeout=30)
-        say(f"The server has stopped with exit code {server.returncode}.")
+    say(f"The server has stopped with exit code {server.returncode}.")
 
 
 if __name__ == "__main__":
