@@ -98,6 +98,7 @@ class _Series:
         finally:
             for task in at_work:
                 task.cancel()
+            await asyncio.gather(*at_work, return_exceptions=True)  # else one that failed meanwhile is complained of
 
     async def _run(self, index: int, entry: Entry) -> dict[str, Any]:
         if isinstance(entry.asked, CosmosError):
