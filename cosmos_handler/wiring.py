@@ -1,21 +1,34 @@
 """What each room is told, out of the settings."""
 
+from functools import partial
 from pathlib import Path
 
 from cosmos_handler.api.intake import BodyLimits
+from cosmos_handler.api.jobs import Jobs
+from cosmos_handler.api.own_jobs import OwnJobs
+from cosmos_handler.api.shared_jobs import SharedJobs, describe, lost
 from cosmos_handler.artifacts.elsewhere import GUARDRAIL_CHANNEL, TEXT_ENCODER_CHANNEL, VAE_CHANNEL, Elsewhere
 from cosmos_handler.artifacts.guardrail import CHECKS, TEXT_CHECKS, VIDEO_CHECKS, CheckName, GuardrailWish
 from cosmos_handler.artifacts.locate import ModelSource
+from cosmos_handler.engine.engine import Engine
+from cosmos_handler.engine.jobstore import JobStore, KeepLimits
+from cosmos_handler.engine.ledger import Ledger
 from cosmos_handler.engine.options import EngineOptions
+from cosmos_handler.engine.sharing import Sharing
+from cosmos_handler.media.address import S3Address
 from cosmos_handler.media.fetching import Fetching
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.media.rules import FetchRules
+from cosmos_handler.media.shelving import Shelf
 from cosmos_handler.media.store_rules import StoreRules
 from cosmos_handler.media.storing import Storing
 from cosmos_handler.media_settings import MediaSettings
 from cosmos_handler.memory_settings import MemorySettings
 from cosmos_handler.messages.machine import MemoryWish
 from cosmos_handler.settings import Settings
+
+# How often the instance of a shared job says how it stands.
+_BEAT_SECONDS = 5.0
 
 
 def body_limits(settings: Settings, *, owner: str) -> BodyLimits:
@@ -58,6 +71,32 @@ def engine_options(settings: Settings, *, owner: str) -> EngineOptions:
         storing=Storing(_store_rules(settings), settings.fetch_environment),
         window_seconds=settings.memory.request_window_seconds,
     )
+
+
+def jobs_shelf(settings: Settings) -> Shelf | None:
+    """Where jobs are kept that all instances know; None where they are this server's own."""
+    uri = settings.outputs.jobs_uri
+    if uri is None:
+        return None
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    return Shelf(S3Address(bucket, prefix), _store_rules(settings), settings.fetch_environment)
+
+
+def jobs_of(settings: Settings, engine: Engine, shelf: Shelf | None, *, owner: str) -> Jobs:
+    """The jobs of `/v1/videos`."""
+    store = JobStore(engine, keep_limits(settings))
+    if shelf is None:
+        return OwnJobs(engine, store)
+    lost_seconds = settings.outputs.jobs_lost_seconds
+    ledger = Ledger(shelf, lost_seconds=lost_seconds, kept_seconds=settings.result_seconds, lost=lost)
+    beat_seconds = min(_BEAT_SECONDS, lost_seconds / 4)
+    sharing = Sharing(store, ledger, partial(describe, engine), beat_seconds=beat_seconds)
+    return SharedJobs(sharing, ledger, folder=settings.work_dir, owner=owner, stop_seconds=settings.stop_seconds)
+
+
+def keep_limits(settings: Settings) -> KeepLimits:
+    """How long and how much of what has ended is kept."""
+    return KeepLimits(settings.result_seconds, settings.result_bytes)
 
 
 def memory_wish(memory: MemorySettings) -> MemoryWish:
