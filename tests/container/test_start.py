@@ -94,7 +94,7 @@ def test_ping_says_503_until_the_weights_are_loaded(tiny_models: Path, tmp_path:
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
     environ = {"HF_MODEL_ID": "nvidia/tiny", "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "hub")}
-    with running_server(tmp_path / "unused", tmp_path, **environ) as server:
+    with running_server(None, tmp_path, **environ) as server:
         statuses, nims = set(), set()
         while 200 not in statuses:
             assert server.process.poll() is None, server.log
