@@ -1,5 +1,6 @@
 """How the real process starts and refuses to start."""
 
+import contextlib
 import shutil
 import signal
 import socket
@@ -109,6 +110,25 @@ def test_ping_says_503_until_the_weights_are_loaded(tiny_models: Path, tmp_path:
         assert (503, "not_ready") in nims
         answer = server.invoke({"prompt": "a robot", "resolution": "64,64", "num_frames": 1, "num_steps": 1}).json()
         assert (answer["model"], answer["revision"]) == ("tiny", commit)
+
+
+def test_a_hub_that_never_answers_ends_the_start_in_bounded_time(tmp_path: Path) -> None:
+    """As where packets are dropped: /ping says 503 as long as it takes, and the line says what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hub = {"HF_MODEL_ID": "org/model", "HF_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        environ = hub | {"HF_HOME": str(tmp_path / "hub"), "NO_PROXY": "127.0.0.1", "COSMOS_HUB_SECONDS": "3"}
+        with running_server(None, tmp_path, **environ) as server:
+            statuses = set()
+            while server.process.poll() is None:
+                with contextlib.suppress(httpx2.TransportError):
+                    statuses.add(server.client.get("/ping").status_code)
+                time.sleep(0.05)
+            assert server.process.returncode == 3
+    assert statuses == {503}
+    (line,) = [line for line in server.log.splitlines() if "cannot serve" in line]
+    assert "org/model (revision main) cannot be fetched: the hub did not answer within 3 s (COSMOS_HUB_SECONDS)" in line
+    assert line.endswith("put its files into the model folder and unset HF_MODEL_ID")
+    assert "Traceback" not in server.log
 
 
 def test_signals_that_come_again_and_again_do_not_spoil_the_exit_code(tmp_path: Path) -> None:
