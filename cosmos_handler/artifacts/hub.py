@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _WITHOUT_A_NETWORK = (
-    "Without internet (a private network, network isolation) put its files into the model folder and unset HF_MODEL_ID"
+    "Without internet (a private network, network isolation) put its files into /opt/ml/model and unset HF_MODEL_ID"
 )
 
 
@@ -129,7 +129,7 @@ def _reason(error: BaseException, source: ModelSource) -> str:
         case errors.LocalEntryNotFoundError() | errors.OfflineModeIsEnabled():
             return (
                 "is not, or not wholly, in the hub's cache on this machine, and HF_HUB_OFFLINE forbids to fetch it: "
-                "fetch it once with a network, or put its files into the model folder and unset HF_MODEL_ID"
+                "fetch it once with a network, or put its files into /opt/ml/model and unset HF_MODEL_ID"
             )
         case errors.HFValidationError():
             return "cannot be looked up: HF_MODEL_ID must be owner/name, or the absolute path of a folder"

@@ -71,7 +71,7 @@ def test_one_who_never_answers(tmp_path: Path, silent: str) -> None:
     said = fault_of(source_of(tmp_path, silent))
     assert said.startswith("org/model (revision main) cannot be fetched: the hub did not answer within 0.5 s")
     assert "COSMOS_HUB_SECONDS" in said
-    assert said.endswith("put its files into the model folder and unset HF_MODEL_ID")
+    assert said.endswith("put its files into /opt/ml/model and unset HF_MODEL_ID")
 
 
 def test_a_proxy_that_never_answers(tmp_path: Path, silent: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -400,7 +400,7 @@ def test_no_way_to_the_hub_is_told(hub: Hub, cache: Path) -> None:
         endpoint = closed.endpoint
     message = fault_of(hub_source(cache, endpoint=endpoint))
     assert "the hub cannot be reached (ConnectError)" in message
-    assert "put its files into the model folder and unset HF_MODEL_ID" in message
+    assert "put its files into /opt/ml/model and unset HF_MODEL_ID" in message
 
 
 @pytest.mark.parametrize("model_id", ["a b", "a/b/c", "../x", "x--y/z", ""])

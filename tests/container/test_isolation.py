@@ -82,4 +82,4 @@ def test_a_repository_without_a_network_is_one_line(tmp_path: Path) -> None:
         assert server.process.wait(60) == 3
     (line,) = [line for line in server.log.splitlines() if "cannot serve" in line]
     assert "org/model (revision main) cannot be fetched: the hub cannot be reached (" in line
-    assert line.endswith("put its files into the model folder and unset HF_MODEL_ID")
+    assert line.endswith("put its files into /opt/ml/model and unset HF_MODEL_ID")

@@ -164,7 +164,7 @@ def test_a_hub_that_never_answers_ends_the_start_in_bounded_time(tmp_path: Path)
     assert statuses == {503}
     (line,) = [line for line in server.log.splitlines() if "cannot serve" in line]
     assert "org/model (revision main) cannot be fetched: the hub did not answer within 3 s (COSMOS_HUB_SECONDS)" in line
-    assert line.endswith("put its files into the model folder and unset HF_MODEL_ID")
+    assert line.endswith("put its files into /opt/ml/model and unset HF_MODEL_ID")
     assert "Traceback" not in server.log
 
 
