@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def shut_in(mounts: Mapping[str, Path], trace: Path | None = None) -> list[str]:
 
 
 @contextmanager
-def inside(pid: int) -> Iterator[Callable[..., object]]:
+def inside(pid: int) -> Iterator[Callable[..., Any]]:
     """A way to call a function in the network of a process."""
 
     def enter() -> None:

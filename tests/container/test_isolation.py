@@ -1,6 +1,7 @@
 """Without a network the server starts, answers and ends as ever, and none of its processes tries to reach one."""
 
 import base64
+import shutil
 from pathlib import Path
 
 from tests.conftest import Server, data_url, running_server
@@ -83,3 +84,22 @@ def test_a_repository_without_a_network_is_one_line(tmp_path: Path) -> None:
     (line,) = [line for line in server.log.splitlines() if "cannot serve" in line]
     assert "org/model (revision main) cannot be fetched: the hub cannot be reached (" in line
     assert line.endswith("put its files into /opt/ml/model and unset HF_MODEL_ID")
+
+
+def test_what_the_repository_lacks_comes_from_the_channels(tiny_native: Path, tmp_path: Path) -> None:
+    """NVIDIA's own files are mounted, and everything that is not in them lies in a channel of its own."""
+    shutil.copytree(tiny_native, tmp_path / "model")
+    names = {"text_encoder": "text_encoder", "tokenizer.pth": "vae/tokenizer.pth", "guardrails": "guardrails"}
+    for name, place in names.items():
+        (tmp_path / "channels" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "model" / name).rename(tmp_path / "channels" / place)
+    within = shut_in(
+        {MOUNT: tmp_path / "model"}
+        | {f"{CHANNELS}/{name}": tmp_path / "channels" / name for name in ("text_encoder", "vae", "guardrails")}
+    )
+    with running_server(None, tmp_path, within=within) as server:
+        _begun(server)
+        with inside(server.process.pid) as call:
+            call(server.wait_until_ready)
+            assert call(server.invoke, {key: IMAGE[key] for key in IMAGE if key != "model"}).status_code == 200
+    assert f"from {CHANNELS}/guardrails" in server.log
