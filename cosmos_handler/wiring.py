@@ -7,9 +7,16 @@ from cosmos_handler.api.intake import BodyLimits
 from cosmos_handler.api.jobs import Jobs
 from cosmos_handler.api.own_jobs import OwnJobs
 from cosmos_handler.api.shared_jobs import SharedJobs, describe, lost
-from cosmos_handler.artifacts.elsewhere import GUARDRAIL_CHANNEL, TEXT_ENCODER_CHANNEL, VAE_CHANNEL, Elsewhere
+from cosmos_handler.artifacts.elsewhere import (
+    GUARDRAIL_CHANNEL,
+    MODEL_CHANNEL,
+    MODEL_MOUNT,
+    TEXT_ENCODER_CHANNEL,
+    VAE_CHANNEL,
+    Elsewhere,
+)
 from cosmos_handler.artifacts.guardrail import CHECKS, TEXT_CHECKS, VIDEO_CHECKS, CheckName, GuardrailWish
-from cosmos_handler.artifacts.locate import ModelSource
+from cosmos_handler.artifacts.source import ModelSource
 from cosmos_handler.engine.engine import Engine
 from cosmos_handler.engine.jobstore import JobStore, KeepLimits
 from cosmos_handler.engine.ledger import Ledger
@@ -25,6 +32,7 @@ from cosmos_handler.media.storing import Storing
 from cosmos_handler.media_settings import MediaSettings
 from cosmos_handler.memory_settings import MemorySettings
 from cosmos_handler.messages.machine import MemoryWish
+from cosmos_handler.model_settings import ModelSettings
 from cosmos_handler.settings import Settings
 
 # How often the instance of a shared job says how it stands.
@@ -46,22 +54,15 @@ def body_limits(settings: Settings, *, owner: str) -> BodyLimits:
 
 def engine_options(settings: Settings, *, owner: str) -> EngineOptions:
     """What the engine is told, from the environment."""
-    source = ModelSource(
-        folder=settings.model_dir,
-        hub_model_id=settings.hub_model_id,
-        hub_revision=settings.hub_revision,
-        token=settings.hub_token,
-        offline=settings.hub_offline,
-        checkpoint=settings.checkpoint,
-    )
+    models = settings.models
     elsewhere = Elsewhere(
-        text_encoders=_places(settings.text_encoder_dir, TEXT_ENCODER_CHANNEL),
-        vaes=_places(settings.vae_path, VAE_CHANNEL),
-        chosen=settings.checkpoint,
+        text_encoders=_places(models.text_encoder_dir, TEXT_ENCODER_CHANNEL),
+        vaes=_places(models.vae_path, VAE_CHANNEL),
+        chosen=models.checkpoint,
     )
     places = _places(settings.guardrail_dir, GUARDRAIL_CHANNEL)
     return EngineOptions(
-        source=source,
+        source=_model_source(models),
         media_limits=_media_limits(settings.media),
         guardrails=GuardrailWish(checks=wanted_checks(settings), places=places),
         work_dir=settings.work_dir,
@@ -97,6 +98,19 @@ def jobs_of(settings: Settings, engine: Engine, shelf: Shelf | None, *, owner: s
 def keep_limits(settings: Settings) -> KeepLimits:
     """How long and how much of what has ended is kept."""
     return KeepLimits(settings.result_seconds, settings.result_bytes)
+
+
+def _model_source(models: ModelSettings) -> ModelSource:
+    return ModelSource(
+        folder=models.model_dir,
+        hub_model_id=models.hub_model_id,
+        hub_revision=models.hub_revision,
+        token=models.hub_token,
+        offline=models.hub_offline,
+        mounts=(MODEL_MOUNT, MODEL_CHANNEL),
+        checkpoint=models.checkpoint,
+        hub_seconds=models.hub_seconds,
+    )
 
 
 def memory_wish(memory: MemorySettings) -> MemoryWish:
