@@ -25,6 +25,7 @@ from pathlib import Path
 
 import httpx2
 import uvicorn
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -123,7 +124,7 @@ def run_batch(options: argparse.Namespace) -> int:
             target = f"{options.batch_output.rstrip('/')}/{options.batch_input.rpartition('/')[2]}.out"
             objects.store(result, target)
         print(target)
-    except (BatchFailed, BotoCoreError, ClientError, OSError) as failure:
+    except (BatchFailed, Boto3Error, BotoCoreError, ClientError, OSError) as failure:
         print(f"The file is given up: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
