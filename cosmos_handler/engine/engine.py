@@ -28,6 +28,7 @@ from cosmos_handler.errors import (
     OverWindow,
     SetupError,
     Stopping,
+    WaitOverWindow,
     WillNotFit,
     WorkerFailed,
 )
@@ -119,10 +120,13 @@ class Engine:
             await asyncio.wait(self._kept)
 
     @contextlib.asynccontextmanager
-    async def submit(self, invocation: Invocation, encoding: Encoding) -> AsyncIterator[Job]:
+    async def submit(
+        self, invocation: Invocation, encoding: Encoding, *, is_waited_for: bool = True
+    ) -> AsyncIterator[Job]:
         """A job for a request; leaving the block before it has ended cancels it.
 
-        Raises RequestError and WillNotFit before any weight moves, and Unavailable when there is no place.
+        is_waited_for: whether the answer is of use only in this request, so that its waiting counts as well.
+        Raises RequestError and WillNotFit before any weight moves, and Unavailable when there is no place, or no time.
         """
         self._refuse_when_stopping()
         checkpoint = self._checkpoint(invocation.model.name)
@@ -134,21 +138,24 @@ class Engine:
             order = order_for(invocation, encoding, job_id, self._options.storing)
             folder = self._new_folder(job_id)
             task = await self._task(invocation, checkpoint, folder, encoding)
-            if self._foresight is not None:
-                await self._foresight.refuse_impossible(task, checkpoint.name)
+            plan = await self._foresight.refuse_impossible(task, checkpoint.name) if self._foresight else None
             if order is not None:
                 await self._options.storing.try_out(order)
             self._refuse_when_stopping()  # once more: the line was emptied at the signal, and decoding takes its time
+            if self._foresight is not None and plan is not None and is_waited_for:
+                self._foresight.refuse_late(plan, self._backlog.waiting)
         except BaseException as error:
             permit.close()
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, JobFailed):
                 _name(error, job_id)
-            if isinstance(error, WillNotFit | OverWindow):
+            if isinstance(error, WillNotFit | OverWindow | WaitOverWindow):
                 self.metrics.refused(checkpoint.name, error)
             raise
-        job = Job(job_id, model=checkpoint.name, task=task, folder=folder, echo=invocation.echo, order=order)
+        predicted = {} if plan is None else plan.stage_seconds
+        echo = invocation.echo
+        job = Job(job_id, model=checkpoint.name, task=task, folder=folder, echo=echo, predicted=predicted, order=order)
         if order is not None:
             self._keep(self._deliveries.deliver(job, order))
         self._keep(self._retire(job, permit, left))
@@ -166,7 +173,7 @@ class Engine:
     async def plan(self, invocation: Invocation, encoding: Encoding) -> Plan:
         """How a request would be done here, and what it would take; nothing of it is run.
 
-        Raises as submit does where the request would be refused, and NotLoaded while nothing can be said.
+        Raises as submit does where the request would be refused at any time, and NotLoaded while nothing can be said.
         """
         self._refuse_when_stopping()
         checkpoint = self._checkpoint(invocation.model.name)

@@ -55,7 +55,7 @@ class JobStore:
     async def create(self, invocation: Invocation, encoding: Encoding) -> KeptJob:
         """A job that runs whether anybody listens or not. Raises as Engine.submit does."""
         life = AsyncExitStack()
-        job = await life.enter_async_context(self._engine.submit(invocation, encoding))
+        job = await life.enter_async_context(self._engine.submit(invocation, encoding, is_waited_for=False))
         kept = self._kept[job.id] = KeptJob(job, life, self._limits.retention_seconds)
         kept.watch = asyncio.create_task(self._watch(kept))
         return kept
