@@ -77,6 +77,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--max-concurrent-invocations", type=int, default=1, help="of asynchronous calls (1)")
     parser.add_argument("--batch-input", help="a file, or s3://bucket/key")
     parser.add_argument("--batch-output", help="folder or s3:// prefix; the file is named like the input, with .out")
+    parser.add_argument("--compression-type", choices=["None", "Gzip"], default="None", help="of the input (None)")
     parser.add_argument("--split-type", choices=["Line", "None"], default="Line")
     parser.add_argument("--assemble-with", choices=["Line", "None"], default="Line")
     parser.add_argument("--strategy", choices=["MultiRecord", "SingleRecord"], help="by default the container's wish")
@@ -95,6 +96,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def run_batch(options: argparse.Namespace) -> int:
     """One input file; the exit code is 1 where it was given up, and then nothing is written."""
     job = Job(
+        compression_type=options.compression_type,
         split_type=options.split_type,
         assemble_with=options.assemble_with,
         content_type=options.content_type,
