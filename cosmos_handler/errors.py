@@ -22,6 +22,7 @@ CosmosError
 │   ├── NotLoaded             no model process has said yet what it has to work with
 │   ├── BacklogFull           every permit is taken
 │   ├── JobsUnreachable       S3, where the shared jobs are kept, does not do what is asked
+│   ├── WaitOverWindow        behind the jobs before it, it would take longer than requests may
 │   ├── BodiesFull            the requests in the house have all the memory that bodies may take
 │   └── Stopping              the server is shutting down
 ├── JobCancelled              the caller went away or took it back
@@ -41,6 +42,7 @@ CosmosError
     └── WorkerFailed          the model process could not be brought up
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -176,6 +178,22 @@ class BacklogFull(Unavailable):
 
 class JobsUnreachable(Unavailable):
     """S3, where the shared jobs are kept, cannot be reached or does not do what is asked."""
+
+
+class WaitOverWindow(Unavailable):
+    """The job alone would be done in time, and with those that run and wait before it would not.
+
+    waiting_seconds: what they are predicted to take still. predicted_seconds: what the job itself would.
+    """
+
+    def __init__(
+        self, problem: str, *, waiting_seconds: float, predicted_seconds: float, window_seconds: float
+    ) -> None:
+        late = waiting_seconds + predicted_seconds - window_seconds
+        super().__init__(problem, retry_after_seconds=max(1, math.ceil(late)))
+        self.waiting_seconds = waiting_seconds
+        self.predicted_seconds = predicted_seconds
+        self.window_seconds = window_seconds
 
 
 class BodiesFull(Unavailable):

@@ -113,8 +113,8 @@ MEMORY_VARIABLES = (
         "request_window_seconds",
         whole(0, 10**7),
         None,
-        "requests that are predicted to take longer are refused; 0: none are; by default none, "
-        f"and {BATCH_WINDOW_SECONDS} where SAGEMAKER_BATCH is true",
+        "requests that are predicted to take longer, with the jobs before them, are refused; 0: none are; "
+        f"by default none, and {BATCH_WINDOW_SECONDS} where SAGEMAKER_BATCH is true",
     ),
 )
 

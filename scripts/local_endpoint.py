@@ -4,7 +4,7 @@ Starts ./serve as the platform does, or takes a server that already runs (--url)
     boto3.client("sagemaker-runtime", endpoint_url="http://127.0.0.1:8081")   invoke_endpoint, ..._with_response_stream,
                                                                               and with --async-output-s3-uri ..._async
     OpenAI(base_url="http://127.0.0.1:8081/endpoints/any/openai/v1")
-SIGTERM or SIGINT ends both; serve gets 30 seconds, and its exit code is passed on.
+SIGTERM or SIGINT ends both; serve gets 30 seconds, and its exit code is passed on, also where it ends by itself.
 
 A batch transform job, with --batch-input and --batch-output (files, or s3:// by boto3's environment), starts serve
 with SAGEMAKER_BATCH=true, splits, sends, tries again and assembles as the platform does, and ends; 1 where the file was
@@ -12,6 +12,7 @@ given up.
 """
 
 import argparse
+import asyncio
 import contextlib
 import os
 import signal
@@ -25,6 +26,7 @@ from pathlib import Path
 
 import httpx2
 import uvicorn
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +37,7 @@ from scripts.local.batch import BatchFailed, Job, transform  # noqa: E402
 from scripts.local.door import Limits, make_door  # noqa: E402
 from scripts.local.objects import Objects  # noqa: E402
 from scripts.local.queue import Destination  # noqa: E402
+from scripts.local.watch import exit_code, serve_while  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,18 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     limits = Limits(options.answer_seconds, options.stream_seconds, options.payload_bytes)
     if options.url:
         with contextlib.suppress(KeyboardInterrupt):
-            answer_at(options, options.url, limits)
+            answer_at(options, options.url, limits, None)
         return 0
     process, url = start({})
     failed = False
     try:
         if not (failed := not wait_until_ready(process, url, options.startup_seconds)):
-            answer_at(options, url, limits)
+            answer_at(options, url, limits, process)
     except KeyboardInterrupt:
         print("Stopping.", file=sys.stderr)
     finally:
         code = stop(process)
-    return code or int(failed)
+    return exit_code(code) or int(failed)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -74,6 +77,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--max-concurrent-invocations", type=int, default=1, help="of asynchronous calls (1)")
     parser.add_argument("--batch-input", help="a file, or s3://bucket/key")
     parser.add_argument("--batch-output", help="folder or s3:// prefix; the file is named like the input, with .out")
+    parser.add_argument("--compression-type", choices=["None", "Gzip"], default="None", help="of the input (None)")
     parser.add_argument("--split-type", choices=["Line", "None"], default="Line")
     parser.add_argument("--assemble-with", choices=["Line", "None"], default="Line")
     parser.add_argument("--strategy", choices=["MultiRecord", "SingleRecord"], help="by default the container's wish")
@@ -92,6 +96,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def run_batch(options: argparse.Namespace) -> int:
     """One input file; the exit code is 1 where it was given up, and then nothing is written."""
     job = Job(
+        compression_type=options.compression_type,
         split_type=options.split_type,
         assemble_with=options.assemble_with,
         content_type=options.content_type,
@@ -123,7 +128,7 @@ def run_batch(options: argparse.Namespace) -> int:
             target = f"{options.batch_output.rstrip('/')}/{options.batch_input.rpartition('/')[2]}.out"
             objects.store(result, target)
         print(target)
-    except (BatchFailed, BotoCoreError, ClientError, OSError) as failure:
+    except (BatchFailed, Boto3Error, BotoCoreError, ClientError, OSError) as failure:
         print(f"The file is given up: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -135,13 +140,17 @@ def run_batch(options: argparse.Namespace) -> int:
     return 0
 
 
-def answer_at(options: argparse.Namespace, url: str, limits: Limits) -> None:
-    """Run the door until a signal comes."""
+def answer_at(options: argparse.Namespace, url: str, limits: Limits, process: subprocess.Popen[bytes] | None) -> None:
+    """Run the door until a signal comes, or the process behind it has ended."""
     destination = None
     if output := options.async_output_s3_uri:
         failures = options.async_failure_s3_uri or f"{output.rstrip('/')}/failures"
         destination = Destination(output, failures, options.max_concurrent_invocations)
-    uvicorn.run(make_door(url, limits, destination), host="127.0.0.1", port=options.port, log_level="warning")
+    door = make_door(url, limits, destination)
+    server = uvicorn.Server(uvicorn.Config(door, host="127.0.0.1", port=options.port, log_level="warning"))
+    asyncio.run(server.serve() if process is None else serve_while(server, process))
+    if not server.started:
+        sys.exit(1)  # uvicorn has said why
 
 
 def start(environ: dict[str, str]) -> tuple[subprocess.Popen[bytes], str]:

@@ -25,7 +25,7 @@ _MAX_BODY_CHARACTERS = 2048
 _OTHER_WAYS = (
     "asynchronous inference, which waits up to an hour",
     "batch transform, likewise",
-    "a job of /v1/videos, where no endpoint stands in front",
+    "a job of /v1/videos, which goes on without its caller",
 )
 
 # Routes of the platform's that this container does not have.
@@ -68,6 +68,7 @@ TABLE: Mapping[type[errors.CosmosError], Row] = {
     errors.NotLoaded: Row(503, "loading"),
     errors.BacklogFull: Row(429, "backlog_full"),
     errors.JobsUnreachable: Row(503, "jobs_unreachable"),
+    errors.WaitOverWindow: Row(429, "wait_over_window"),
     errors.BodiesFull: Row(503, "bodies_full"),
     errors.Stopping: Row(503, "stopping"),
     errors.JobCancelled: Row(499, "cancelled"),
@@ -103,9 +104,13 @@ def body_of(error: errors.CosmosError, *, job_id: str | None = None) -> dict[str
         body["job_id"] = job_id
     if isinstance(error, errors.Blocked):
         body |= {"check": error.check, "guardrails": list(error.findings)}
-    elif isinstance(error, errors.OverWindow):
+    elif isinstance(error, errors.OverWindow | errors.WaitOverWindow):
+        if isinstance(error, errors.OverWindow):
+            body["nearest"] = dict(error.nearest) or None
+        else:
+            body["waiting_seconds"] = round(error.waiting_seconds, 1)
         seconds = {"predicted_seconds": round(error.predicted_seconds, 1), "window_seconds": error.window_seconds}
-        body |= {"nearest": dict(error.nearest) or None, **seconds, "other_ways": list(_OTHER_WAYS)}
+        body |= {**seconds, "other_ways": list(_OTHER_WAYS)}
     elif isinstance(error, errors.WillNotFit):
         body |= {"nearest": dict(error.nearest) or None}
         body["plan"] = _lines(error.table, _MAX_BODY_CHARACTERS - len(json.dumps({"error": body | {"plan": []}})))

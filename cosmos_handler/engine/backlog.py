@@ -66,6 +66,11 @@ class Backlog:
             return None
 
     @property
+    def waiting(self) -> tuple[Job, ...]:
+        """Who stands in the line, the next one first."""
+        return tuple(self._waiting)
+
+    @property
     def num_waiting(self) -> int:
         """How many stand in the line."""
         return len(self._waiting)

@@ -14,7 +14,7 @@ from cosmos_handler.artifacts.guardrail import find_guardrails
 from cosmos_handler.artifacts.locate import locate
 from cosmos_handler.engine.backlog import Backlog, Permit
 from cosmos_handler.engine.delivery import Deliveries, order_for
-from cosmos_handler.engine.foresight import Foresight
+from cosmos_handler.engine.foresight import Foresight, Window
 from cosmos_handler.engine.inbox import Inbox, taken_in
 from cosmos_handler.engine.job import Job, new_job_id
 from cosmos_handler.engine.metrics import Metrics
@@ -28,6 +28,7 @@ from cosmos_handler.errors import (
     OverWindow,
     SetupError,
     Stopping,
+    WaitOverWindow,
     WillNotFit,
     WorkerFailed,
 )
@@ -120,12 +121,18 @@ class Engine:
 
     @contextlib.asynccontextmanager
     async def submit(
-        self, invocation: Invocation, encoding: Encoding, *, results_uri: str | None = None
+        self,
+        invocation: Invocation,
+        encoding: Encoding,
+        *,
+        window: Window = "whole",
+        results_uri: str | None = None,
     ) -> AsyncIterator[Job]:
         """A job for a request; leaving the block before it has ended cancels it.
 
+        window: what has to be within the time that requests have.
         results_uri: the prefix in S3 for a result that neither the request nor the deployer names a place for.
-        Raises RequestError and WillNotFit before any weight moves, and Unavailable when there is no place.
+        Raises RequestError and WillNotFit before any weight moves, and Unavailable when there is no place, or no time.
         """
         self._refuse_when_stopping()
         checkpoint = self._checkpoint(invocation.model.name)
@@ -137,21 +144,26 @@ class Engine:
             order = order_for(invocation, encoding, job_id, self._options.storing, results_uri=results_uri)
             folder = self._new_folder(job_id)
             task = await self._task(invocation, checkpoint, folder, encoding)
+            plan = None
             if self._foresight is not None:
-                await self._foresight.refuse_impossible(task, checkpoint.name)
+                plan = await self._foresight.refuse_impossible(task, checkpoint.name, window=window)
             if order is not None:
                 await self._options.storing.try_out(order)
             self._refuse_when_stopping()  # once more: the line was emptied at the signal, and decoding takes its time
+            if self._foresight is not None and plan is not None and window == "whole":
+                self._foresight.refuse_late(plan, self._backlog.waiting)
         except BaseException as error:
             permit.close()
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, JobFailed):
                 _name(error, job_id)
-            if isinstance(error, WillNotFit | OverWindow):
+            if isinstance(error, WillNotFit | OverWindow | WaitOverWindow):
                 self.metrics.refused(checkpoint.name, error)
             raise
-        job = Job(job_id, model=checkpoint.name, task=task, folder=folder, echo=invocation.echo, order=order)
+        predicted = {} if plan is None else plan.stage_seconds
+        echo = invocation.echo
+        job = Job(job_id, model=checkpoint.name, task=task, folder=folder, echo=echo, predicted=predicted, order=order)
         if order is not None:
             self._keep(self._deliveries.deliver(job, order))
         self._keep(self._retire(job, permit, left))
@@ -169,7 +181,7 @@ class Engine:
     async def plan(self, invocation: Invocation, encoding: Encoding) -> Plan:
         """How a request would be done here, and what it would take; nothing of it is run.
 
-        Raises as submit does where the request would be refused, and NotLoaded while nothing can be said.
+        Raises as submit does where the request would be refused at any time, and NotLoaded while nothing can be said.
         """
         self._refuse_when_stopping()
         checkpoint = self._checkpoint(invocation.model.name)

@@ -42,6 +42,7 @@ class Job:
     """One accepted piece of work. Its setters return whether they had an effect: after the end none has.
 
     echo: the client's own `name` and `extra`, handed back with every answer.
+    predicted: stage → seconds, in their order; empty where nothing was known when it was taken.
     order: where its result is to be stored before it is complete. stored: what lies there then.
     """
 
@@ -53,6 +54,7 @@ class Job:
         task: Task,
         folder: Path,
         echo: Mapping[str, Any] | None = None,
+        predicted: Mapping[str, float] | None = None,
         order: Order | None = None,
     ) -> None:
         self.id = job_id
@@ -60,6 +62,7 @@ class Job:
         self.task = task
         self.folder = folder
         self.echo = echo or {}
+        self.predicted = predicted or {}
         self.order = order
         self.stored: Stored | None = None
         self.state = State.QUEUED
@@ -144,6 +147,11 @@ class Job:
     def done(self) -> Done | None:
         """Its result, when it is complete."""
         return self._done
+
+    @property
+    def seconds_running(self) -> float:
+        """Since a model process took it."""
+        return 0.0 if self.started_at is None else time.time() - self.started_at
 
     async def released(self) -> None:
         """Wait until no model process has to do with it any more."""

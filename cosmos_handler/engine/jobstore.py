@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosmos_handler.engine.engine import Engine
+from cosmos_handler.engine.foresight import Window
 from cosmos_handler.engine.job import Job
 from cosmos_handler.errors import Stopping, UnknownJob
 from cosmos_handler.messages.results import TextOutput
@@ -52,10 +53,19 @@ class JobStore:
         self._limits = limits
         self._kept: dict[str, KeptJob] = {}
 
-    async def create(self, invocation: Invocation, encoding: Encoding, *, results_uri: str | None = None) -> KeptJob:
+    async def create(
+        self,
+        invocation: Invocation,
+        encoding: Encoding,
+        *,
+        window: Window = "none",
+        results_uri: str | None = None,
+    ) -> KeptJob:
         """A job that runs whether anybody listens or not. Raises as Engine.submit does."""
         life = AsyncExitStack()
-        job = await life.enter_async_context(self._engine.submit(invocation, encoding, results_uri=results_uri))
+        job = await life.enter_async_context(
+            self._engine.submit(invocation, encoding, window=window, results_uri=results_uri)
+        )
         kept = self._kept[job.id] = KeptJob(job, life, self._limits.retention_seconds)
         kept.watch = asyncio.create_task(self._watch(kept))
         return kept

@@ -6,7 +6,16 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from cosmos_handler.engine.job import Job, State
-from cosmos_handler.errors import Blocked, CosmosError, OutOfMemory, OverWindow, RequestError, Stopping, WillNotFit
+from cosmos_handler.errors import (
+    Blocked,
+    CosmosError,
+    OutOfMemory,
+    OverWindow,
+    RequestError,
+    Stopping,
+    WaitOverWindow,
+    WillNotFit,
+)
 from cosmos_handler.messages.machine import StageReport
 from cosmos_handler.messages.results import Report
 
@@ -18,6 +27,7 @@ _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.
 _OUTCOMES: tuple[tuple[type[CosmosError], str], ...] = (
     (Blocked, "blocked"),
     (OverWindow, "over_window"),
+    (WaitOverWindow, "wait_over_window"),
     (RequestError, "refused"),
     (WillNotFit, "will_not_fit"),
     (OutOfMemory, "out_of_memory"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from cosmos_handler.messages.wire import Progress
 
 # The stage that takes nearly all of a generation's time, and whose steps are known from the start.
-_MAIN_STAGE = "denoise"
+MAIN_STAGE = "denoise"
 
 
 class Pace:
@@ -25,8 +25,13 @@ class Pace:
         if progress.stage != self._stage or progress.step < self._step:
             self._stage, self._began, self._first_step = progress.stage, self._latest, progress.step
         self._step, self._num_steps = progress.step, progress.num_steps
-        if progress.stage == _MAIN_STAGE and progress.num_steps:
+        if progress.stage == MAIN_STAGE and progress.num_steps:
             self.percent = max(self.percent, min(99, 100 * progress.step // progress.num_steps))
+
+    @property
+    def seconds_in_stage(self) -> float:
+        """How long the present one has taken."""
+        return self._clock() - self._began if self._stage else 0.0
 
     @property
     def seconds_left(self) -> float | None:

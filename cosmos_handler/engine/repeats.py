@@ -56,7 +56,7 @@ class Repeats:
         else:
             self._forget_what_is_over()
             # On its own: the one who began it may be lost before it is accepted.
-            making = asyncio.create_task(self._store.create(invocation, encoding))
+            making = asyncio.create_task(self._store.create(invocation, encoding, window="own"))
             making.add_done_callback(_heard)
             known = self._known[key.name] = _Known(digest, making)
         kept = await asyncio.shield(known.making)

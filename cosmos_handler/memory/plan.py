@@ -66,6 +66,14 @@ class Plan:
         return sum(stage.seconds for stage in self.stages)
 
     @property
+    def stage_seconds(self) -> Mapping[str, float]:
+        """The same for each stage by its name, in their order."""
+        seconds: dict[str, float] = {}
+        for stage in self.stages:
+            seconds[stage.name] = seconds.get(stage.name, 0.0) + stage.seconds
+        return seconds
+
+    @property
     def copy_seconds(self) -> float:
         """How much of that is waiting for weights."""
         return sum(stage.copy_seconds for stage in self.stages)

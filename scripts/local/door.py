@@ -1,6 +1,7 @@
 """The runtime paths that boto3's `sagemaker-runtime` and the OpenAI client call, in front of one container."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -123,6 +124,7 @@ class _Door:
         return await self.queue.accept(request, body, headers)
 
     async def openai(self, request: Request) -> Response:
+        """Whatever the container answers, as it is; its errors too, which the client knows by their status."""
         body = await self._body(request)
         if body is None:
             return self._too_large()
@@ -133,9 +135,15 @@ class _Door:
         try:
             async with asyncio.timeout(self.limits.answer_seconds):
                 answer = await self.container.send(asked, stream=True)
+                is_stream = answer.headers.get("content-type", "").startswith("text/event-stream")
+                if not is_stream:
+                    await answer.aread()
         except (TimeoutError, httpx2.TransportError) as error:
             return _no_answer(error)
-        return StreamingResponse(_bytes(answer, deadline), answer.status_code, _returned(answer, "content-type"))
+        headers = _returned(answer, "content-type")
+        if is_stream:
+            return StreamingResponse(_events(answer, deadline), answer.status_code, headers)
+        return Response(answer.content, answer.status_code, headers)
 
     async def _body(self, request: Request) -> bytes | None:
         """The body, or none when it is larger than the platform takes."""
@@ -170,6 +178,21 @@ async def _frames(answer: httpx2.Response, deadline: float) -> AsyncIterator[byt
         yield model_stream_error("StreamBroken", f"The container ended the connection: {error}")
 
 
+async def _events(answer: httpx2.Response, deadline: float) -> AsyncIterator[bytes]:
+    """A stream of events that cannot go on ends in one from which the client knows it: it has had a 200."""
+    try:
+        async for piece in _bytes(answer, deadline):
+            yield piece
+    except TimeoutError:
+        yield _error_event("The stream took longer than the platform allows.")
+    except httpx2.TransportError as error:
+        yield _error_event(f"The container ended the connection: {error}")
+
+
+def _error_event(sentence: str) -> bytes:
+    return b"\n\ndata: " + json.dumps({"error": {"type": "ModelStreamError", "message": sentence}}).encode() + b"\n\n"
+
+
 def _forwarded(request: Request, api: str) -> dict[str, str]:
     kept = {name: value for name, value in request.headers.items() if name in _FORWARDED}
     return kept | {_PREFIX + "forwarded-api": api}
@@ -188,6 +211,7 @@ def _no_answer(error: TimeoutError | httpx2.TransportError) -> Response:
 
 
 def _model_error(status: int, text: str) -> Response:
+    fields: dict[str, str | int]
     sentence = f'Received error ({status}) from primary with message "{text[:2048]}". See {_LOG} for more information.'
     fields = {"OriginalStatusCode": status, "OriginalMessage": text[:2048], "LogStreamArn": _LOG, "Message": sentence}
     return _error(424, "ModelError", fields)

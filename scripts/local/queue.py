@@ -1,6 +1,7 @@
 """Asynchronous inference: a request waits here, and its answer becomes an object, or its failure another one."""
 
 import asyncio
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -9,17 +10,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx2
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from scripts.local.objects import Objects
+from scripts.local.objects import Objects, TooLarge
 
 _PREFIX = "X-Amzn-SageMaker-"
 _MAX_INLINE_BYTES = 128_000
 _MAX_INPUT_BYTES = 2**30
 _MAX_HEADER_BYTES = 4096
 _PIECE_BYTES = 2**20
+_ENDING_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,9 @@ class Queue:
         return JSONResponse({"InferenceId": inference_id}, status_code=202, headers=places)
 
     async def close(self) -> None:
-        """Give up what waits and runs."""
+        """Give up what waits and runs, after a moment in which what is nearly done, or has lost its container, ends."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_ENDING_SECONDS)
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -95,13 +100,16 @@ class Queue:
         async with self._places:
             with TemporaryDirectory(prefix="local-endpoint-") as folder:
                 answer = Path(folder, "answer")
+                target = asked.output
                 try:
                     content_type = await self._invoke(asked, Path(folder, "input"), answer)
                 except Failure as failure:
+                    target, content_type = asked.failure, "text/plain"
                     await asyncio.to_thread(answer.write_text, str(failure))
-                    await asyncio.to_thread(self._objects.store, answer, asked.failure, "text/plain")
-                else:
-                    await asyncio.to_thread(self._objects.store, answer, asked.output, content_type)
+                try:
+                    await asyncio.to_thread(self._objects.store, answer, target, content_type)
+                except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
+                    print(f"{target} could not be written: {error}", file=sys.stderr)
 
     async def _invoke(self, asked: _Asked, source: Path, answer: Path) -> str | None:
         """The answer as a file, and what it is. Raises Failure."""
@@ -111,12 +119,10 @@ class Queue:
             await asyncio.to_thread(source.write_bytes, asked.source)
         else:
             try:
-                await asyncio.to_thread(self._objects.fetch, asked.source, source)
-            except (BotoCoreError, ClientError, OSError) as error:
+                await asyncio.to_thread(self._objects.fetch, asked.source, source, most_bytes=_MAX_INPUT_BYTES)
+            except (TooLarge, BotoCoreError, ClientError, OSError) as error:
                 raise Failure(f"the input cannot be read: {error}") from None
         size = (await asyncio.to_thread(source.stat)).st_size
-        if size > _MAX_INPUT_BYTES:
-            raise Failure(f"the input has {size} bytes; {_MAX_INPUT_BYTES} are taken")
         headers = asked.headers | {"content-length": str(size)}
         try:
             async with asyncio.timeout(asked.seconds):

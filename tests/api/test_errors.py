@@ -96,6 +96,21 @@ def test_what_takes_too_long_says_how_long() -> None:
     }
 
 
+def test_what_would_wait_too_long_says_how_long_and_when_to_come_again() -> None:
+    error = errors.WaitOverWindow("it waits", waiting_seconds=41.26, predicted_seconds=30, window_seconds=60)
+    response = response_for(error)
+    assert (response.status_code, response.headers["retry-after"]) == (429, "12")
+    told = json.loads(bytes(response.body))["error"]
+    assert "asynchronous inference" in told.pop("other_ways")[0]
+    assert told == {
+        "type": "wait_over_window",
+        "message": "it waits",
+        "waiting_seconds": 41.3,
+        "predicted_seconds": 30,
+        "window_seconds": 60,
+    }
+
+
 def test_what_is_meant_for_the_deployer_is_not_told() -> None:
     assert b"/opt/ml" not in bytes(response_for(errors.CheckpointError("/opt/ml/model is empty")).body)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Server, data_url, running_server
+from tests.conftest import Server, data_url, forget_jobs, running_server
 from tests.container.media import png
 
 pytestmark = pytest.mark.model
@@ -149,11 +149,18 @@ def test_what_will_not_fit_is_refused_with_what_would(narrow: Server, path: str)
     assert (status, error["type"]) == (507, "will_not_fit")
     assert 5 <= error["nearest"]["num_output_frames"] < 125
     assert any("denoise" in line for line in error["plan"])
-    status, error = refused(narrow, path, **error["nearest"])  # fits, and takes too long
-    assert error["type"] == "over_window"
+    if path != "/v1/videos":  # where nobody waits
+        status, error = refused(narrow, path, **error["nearest"])  # fits, and takes too long
+        assert error["type"] == "over_window"
 
 
-@pytest.mark.parametrize("path", ["/invocations", "/plan", "/v1/videos"])
+def test_a_job_that_nobody_waits_for_may_take_its_time(narrow: Server) -> None:
+    job = narrow.client.post("/v1/videos", json={**LONG, **SIZE})
+    assert job.status_code == 202, job.text
+    forget_jobs(narrow)
+
+
+@pytest.mark.parametrize("path", ["/invocations", "/plan"])
 def test_what_takes_too_long_is_refused_with_what_would_not(narrow: Server, path: str) -> None:
     status, error = refused(narrow, path)
     assert (status, error["type"], error["window_seconds"]) == (400, "over_window", 1)
@@ -170,6 +177,24 @@ def test_a_small_request_is_done_there(narrow: Server) -> None:
     assert answer.status_code == 200, answer.text
     counted = narrow.client.get("/metrics").text
     assert 'cosmos_jobs_total{model="predict2.5",outcome="completed"} 1.0' in counted
+
+
+def test_what_would_be_done_in_time_alone_is_refused_behind_another(narrow: Server) -> None:
+    _, error = refused(narrow, "/plan")
+    possible = {**SIZE, **LONG, **error["nearest"]}
+    # Jobs that are kept may wait; whoever waits for an answer has them before him.
+    for _ in range(3):
+        before = narrow.client.post("/v1/videos", json=possible)
+        assert before.status_code == 202, before.text
+    late = narrow.client.post("/invocations", json=possible)
+    assert (late.status_code, late.json()["error"]["type"]) == (429, "wait_over_window")
+    told = late.json()["error"]
+    assert told["predicted_seconds"] <= 1 < told["waiting_seconds"] + told["predicted_seconds"]
+    assert "asynchronous" in told["other_ways"][0]
+    assert int(late.headers["Retry-After"]) >= 1
+    assert narrow.client.post("/plan", json=possible).status_code == 200  # is of the request alone
+    forget_jobs(narrow)
+    assert 'outcome="wait_over_window"} 1.0' in narrow.client.get("/metrics").text
 
 
 def test_the_usual_plan_that_there_is_no_time_for_stands_as_its_refusal(narrow: Server) -> None:

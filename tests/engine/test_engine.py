@@ -24,8 +24,10 @@ from cosmos_handler.errors import (
     NotLoaded,
     OverWindow,
     Stopping,
+    WaitOverWindow,
     WillNotFit,
 )
+from cosmos_handler.memory.plan import Plan, StagePlan
 from cosmos_handler.messages.tasks import Answer
 from cosmos_handler.schemas.invocation import parse
 from cosmos_handler.schemas.upload import Upload
@@ -152,6 +154,31 @@ def test_what_cannot_be_done_is_refused_before_it_waits(
         asyncio.run(run())
     assert (backlog.taken, backlog.take(), list(tmp_path.iterdir())) == (0, None, [])
     assert f'outcome="{TABLE[type(refusal)].type}"}} 1.0' in engine.metrics.text().decode()
+
+
+def test_who_needs_the_answer_now_is_not_let_in_behind_too_much(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = StagePlan("generate", 0, 0, (), compute_seconds=40, copy_seconds=0)
+    plan = Plan((), {}, (stage,), CARD, "exact", "auto")
+    asked = parse({"prompt": "hello"}, models=engine.served)
+
+    async def run() -> None:
+        store = JobStore(engine, KeepLimits(retention_seconds=60, max_bytes=2**30))
+        async with engine.submit(asked, "mp4") as first:
+            assert first.predicted == {"generate": 40}
+            with pytest.raises(WaitOverWindow):
+                async with engine.submit(asked, "mp4"):
+                    raise AssertionError("it was let in")
+            await store.create(asked, "mp4")  # who can come again for it
+        await store.close()
+
+    monkeypatch.setattr(foresight, "refuse_impossible", lambda *_, **__: plan)
+    engine._backlog.max_jobs = 3
+    engine._pool.groups = (Group(devices=("cpu",), ready=True, machine=CARD),)
+    engine._foresight = foresight.Foresight(engine._pool, (REASON,), NO_GUARDRAILS, window_seconds=60)
+    asyncio.run(run())
+    assert 'outcome="wait_over_window"} 1.0' in engine.metrics.text().decode()
 
 
 def test_nothing_is_planned_before_a_process_is_ready(engine: Engine, tmp_path: Path) -> None:

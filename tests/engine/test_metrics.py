@@ -76,6 +76,10 @@ def test_a_part_lies_in_one_place() -> None:
     [
         (errors.InvalidField("seed", "is -1"), "refused"),
         (errors.OverWindow("long", nearest={}, predicted_seconds=2, window_seconds=1), "over_window"),
+        (
+            errors.WaitOverWindow("full", waiting_seconds=1, predicted_seconds=1, window_seconds=1),
+            "wait_over_window",
+        ),
         (errors.WillNotFit("large", table="", nearest={}), "will_not_fit"),
         (errors.OutOfMemory("full"), "out_of_memory"),
         (errors.Stopping("stops", retry_after_seconds=1), "stopped"),

@@ -102,6 +102,13 @@ def test_an_input_that_is_not_there(runtime: Any, s3: S3) -> None:
     assert b"cannot be read" in there(s3, told["FailureLocation"])
 
 
+def test_an_input_over_a_gigabyte_is_not_taken(runtime: Any, s3: S3, tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(2**30 + 1)
+    told = runtime.invoke_endpoint_async(EndpointName="e", InputLocation=str(tmp_path / "large"))
+    assert b"has 1073741825 bytes; 1073741824 are taken" in there(s3, told["FailureLocation"])
+
+
 @pytest.mark.parametrize("asked", [{}, {"Body": b"x" * 128_001}, {"Body": b"x", "InputLocation": "s3://bucket/a"}])
 def test_what_the_platform_refuses(runtime: Any, asked: dict[str, Any]) -> None:
     with pytest.raises(ClientError):

@@ -1,6 +1,7 @@
 """boto3 and the OpenAI client, unchanged, through the front door to a small container."""
 
 import asyncio
+import json
 import socket
 import threading
 import time
@@ -12,7 +13,7 @@ import boto3
 import pytest
 import uvicorn
 from botocore.exceptions import ClientError, EventStreamError
-from openai import OpenAI
+from openai import APIError, BadRequestError, OpenAI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -59,9 +60,28 @@ async def _pieces(endless: bool) -> AsyncIterator[bytes]:
 
 
 async def _chat(request: Request) -> Response:
-    said = (await request.json())["model"]
+    asked = await request.json()
+    if asked["messages"][0]["content"] == "bad":
+        return JSONResponse({"error": {"message": "x" * 3000, "type": "invalid_field"}}, 400)
+    if asked.get("stream"):
+        return StreamingResponse(_chunks(asked["messages"][0]["content"]), media_type="text/event-stream")
+    said = asked["model"]
     message = {"role": "assistant", "content": f"model is '{said}'"}
     return JSONResponse({"id": "1", "object": "chat.completion", "choices": [{"index": 0, "message": message}]})
+
+
+async def _chunks(how: str) -> AsyncIterator[bytes]:
+    """ "hello" as two events, cut where events are not; then it ends, lasts too long, or breaks."""
+    for text in ("hel", "lo"):
+        chunk = {"id": "1", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": text}}]}
+        data = f"data: {json.dumps(chunk)}\n\n".encode()
+        yield data[:9]
+        yield data[9:]
+    if how == "endless":
+        await asyncio.sleep(3)
+    if how == "broken":
+        raise ConnectionResetError
+    yield b"data: [DONE]\n\n"
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +151,33 @@ def test_the_openai_client_with_an_empty_model(door: str, place: str) -> None:
     with OpenAI(base_url=door + place + "/openai/v1", api_key="x") as client:
         answer = client.chat.completions.create(model="", messages=[{"role": "user", "content": "hello"}])
     assert answer.choices[0].message.content == "model is ''"
+
+
+@pytest.fixture
+def chat(door: str) -> Iterator[Any]:
+    """A call of the OpenAI client."""
+
+    def create(content: str, **more: Any) -> Any:
+        return client.chat.completions.create(model="", messages=[{"role": "user", "content": content}], **more)
+
+    with OpenAI(base_url=door + "/endpoints/e/openai/v1", api_key="x", max_retries=0) as client:
+        yield create
+
+
+def test_the_openai_client_streams(chat: Any) -> None:
+    assert [piece.choices[0].delta.content for piece in chat("hello", stream=True)] == ["hel", "lo"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_error_of_the_container_reaches_the_openai_client_as_it_is(chat: Any, stream: bool) -> None:
+    with pytest.raises(BadRequestError) as caught:
+        chat("bad", stream=stream)
+    assert caught.value.response.json() == {"error": {"message": "x" * 3000, "type": "invalid_field"}}
+
+
+@pytest.mark.parametrize(("content", "says"), [("endless", "longer than"), ("broken", "ended the connection")])
+def test_a_stream_that_cannot_go_on_is_no_whole_one(chat: Any, content: str, says: str) -> None:
+    stream = chat(content, stream=True)
+    assert [next(stream).choices[0].delta.content for _ in range(2)] == ["hel", "lo"]
+    with pytest.raises(APIError, match=says):
+        next(stream)

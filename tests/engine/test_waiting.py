@@ -1,0 +1,135 @@
+"""How long a job sent now would wait."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from cosmos_handler.artifacts.guardrail import NO_GUARDRAILS
+from cosmos_handler.engine.backlog import Backlog
+from cosmos_handler.engine.foresight import Foresight
+from cosmos_handler.engine.group import Group
+from cosmos_handler.engine.job import Job
+from cosmos_handler.engine.pace import Pace
+from cosmos_handler.engine.pool import Pool
+from cosmos_handler.engine.waiting import seconds_left, waiting_seconds
+from cosmos_handler.errors import WaitOverWindow
+from cosmos_handler.memory.plan import Plan, StagePlan
+from cosmos_handler.messages.wire import Progress
+from tests.fakes import CARD, REASON, done, video_task
+from tests.fakes import job as unpredicted
+
+STAGES = {"encode_text": 2.0, "denoise": 40.0, "decode": 8.0}
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def queued(predicted: Mapping[str, float] = STAGES) -> Job:
+    folder = unpredicted().folder
+    return Job("job-1", model="predict", task=video_task(), folder=folder, predicted=predicted)
+
+
+def running(clock: Clock, *said: tuple[str, int, int, float]) -> Job:
+    """One that has said that; the last number: seconds after the last."""
+    job = queued()
+    job.pace = Pace(clock)
+    job.start()
+    for stage, step, num_steps, later in said:
+        clock.now += later
+        job.report(Progress(job_id=job.id, stage=stage, step=step, num_steps=num_steps))
+    return job
+
+
+def up(*jobs: Job | None) -> list[Group]:
+    return [Group(devices=("cpu",), ready=True, job=job, machine=CARD) for job in jobs]
+
+
+def test_what_waits_takes_what_was_predicted() -> None:
+    assert seconds_left(queued()) == 50
+
+
+def test_what_has_just_begun_takes_the_rest_of_it(clock: Clock) -> None:
+    job = running(clock)
+    assert job.started_at is not None
+    job.started_at -= 20
+    assert seconds_left(job) == pytest.approx(30, abs=1)
+    job.started_at -= 1000
+    assert seconds_left(job) == 0
+
+
+def test_a_stage_takes_what_was_predicted_until_it_shows_its_pace(clock: Clock) -> None:
+    job = running(clock, ("encode_text", 0, 0, 0))
+    clock.now += 0.5
+    assert seconds_left(job) == 1.5 + 40 + 8
+    job = running(clock, ("encode_text", 0, 0, 0), ("denoise", 0, 10, 1))
+    clock.now += 1
+    assert seconds_left(job) == 39 + 8
+
+
+@pytest.mark.parametrize(("step_seconds", "left"), [(1, 7 + 8), (30, 210 + 8)])
+def test_the_pace_goes_before_what_was_predicted(clock: Clock, step_seconds: int, left: int) -> None:
+    steps = [("denoise", step, 10, step_seconds) for step in range(4)]
+    assert seconds_left(running(clock, *steps)) == left
+
+
+def test_the_chunks_to_come_are_not_forgotten(clock: Clock) -> None:
+    chunk = [("denoise", 0, 20, 0), ("denoise", 10, 20, 20), ("decode", 0, 0, 0)]
+    assert seconds_left(running(clock, *chunk)) == 8 + 20  # half of the steps are still to come
+    whole = [("denoise", 0, 20, 0), ("denoise", 20, 20, 40), ("decode", 0, 0, 0)]
+    assert seconds_left(running(clock, *whole)) == 8
+
+
+def test_what_is_over_for_the_model_process_takes_nothing(clock: Clock) -> None:
+    made, cancelled = running(clock), running(clock)
+    made.made = done()
+    cancelled.cancel_requested = True
+    assert [seconds_left(each) for each in (made, cancelled)] == [0, 0]
+
+
+def test_jobs_are_shared_out_over_the_processes() -> None:
+    assert waiting_seconds(up(None), []) == 0
+    assert waiting_seconds(up(queued()), []) == 50
+    assert waiting_seconds(up(queued(), None), []) == 0
+    # 50 and 20 run; the next three go to whichever is free first.
+    groups = up(queued(), queued({"denoise": 20}))
+    assert waiting_seconds(groups, [queued({"denoise": 40})]) == 50
+    assert waiting_seconds(groups, [queued({"denoise": 40}), queued({"denoise": 5}), queued({"denoise": 1})]) == 56
+
+
+def test_what_is_not_known_counts_for_nothing() -> None:
+    assert waiting_seconds([], [queued()]) == 0
+    assert waiting_seconds([Group(devices=("0",), ready=False)], [queued()]) == 0
+    assert waiting_seconds(up(unpredicted()), [unpredicted()]) == 0
+    # A process that is being started again takes no job meanwhile.
+    assert waiting_seconds([*up(queued()), Group(devices=("1",), ready=False)], []) == 50
+
+
+def plan(seconds: float) -> Plan:
+    stage = StagePlan("denoise", 0, 0, (), compute_seconds=seconds, copy_seconds=0.0)
+    return Plan((), {}, (stage,), CARD, "exact", "auto")
+
+
+def test_the_window_is_for_waiting_and_the_job_together() -> None:
+    pool = Pool(up(queued()), Backlog(1), environment={}, cpu_threads=1)
+    limited = Foresight(pool, (REASON,), NO_GUARDRAILS, window_seconds=60)
+    limited.refuse_late(plan(10), [])
+    with pytest.raises(WaitOverWindow, match="wait about 55 s for the jobs before it and take about 10 s") as caught:
+        limited.refuse_late(plan(10), [queued({"denoise": 5})])
+    error = caught.value
+    assert (error.waiting_seconds, error.predicted_seconds, error.window_seconds) == (55, 10, 60)
+    assert error.retry_after_seconds == 5
+    Foresight(pool, (REASON,), NO_GUARDRAILS, window_seconds=None).refuse_late(plan(1000), [])
+
+
+def test_a_plan_says_what_each_stage_takes() -> None:
+    twice = Plan((), {}, plan(10).stages * 2, CARD, "exact", "auto")
+    assert twice.stage_seconds == {"denoise": 20}
