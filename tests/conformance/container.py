@@ -1,6 +1,7 @@
 """A container as the platform sees it: an address, and what may be asked there."""
 
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -73,6 +74,11 @@ def in_background(container: Container, ask: Ask) -> Iterator[Call]:
         yield call
     finally:
         call.thread.join()
+
+
+def fresh_id() -> str:
+    """An inference id of the full length that nobody has used."""
+    return (uuid.uuid4().hex * 2)[:64]
 
 
 def is_refusal(response: httpx2.Response) -> bool:

@@ -16,6 +16,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--stream-request", metavar="FILE", help="a body that it answers as a stream; by default the other")
     group.addoption("--stream-accept", default="text/event-stream", help="for a stream [text/event-stream]")
     group.addoption("--chat-request", metavar="FILE", help="a body for /v1/chat/completions, its model left empty")
-    group.addoption("--batch", action="store_true", help="it runs with SAGEMAKER_BATCH=true and takes JSON Lines")
+    group.addoption(
+        "--batch", action="store_true", help="it is in a batch transform job: only that is asked, in JSON Lines"
+    )
     group.addoption("--echo", metavar="FIELD", help="a field of the request that its answer repeats, to see the order")
     group.addoption("--seconds", type=float, default=60.0, help="an answer may take this long [60]")

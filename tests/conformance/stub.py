@@ -27,6 +27,7 @@ class Right(BaseHTTPRequestHandler):
     """Keeps the contract."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body leave together
 
     def do_GET(self) -> None:
         if self.path == "/ping":

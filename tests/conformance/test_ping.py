@@ -35,9 +35,10 @@ def test_both_methods_that_are_documented(container: Container, method: str) -> 
 def test_while_a_request_is_served(container: Container) -> None:
     statuses = []
     with in_background(container, container.long) as call:
-        while call.is_running:
+        while call.is_running or not statuses:  # a container may be quicker
             statuses += [ping(container, "GET").status_code, ping(container, "POST").status_code]
     assert set(statuses) == {200}
+    assert len(statuses) > 4 or not container.is_ours
     assert call.answers[0].status_code == 200, says(call.answers[0])
 
 

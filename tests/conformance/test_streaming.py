@@ -1,13 +1,18 @@
 """Response streaming: records that can be told apart wherever the platform cuts, and never a long silence."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterable, Iterator
 
+import httpx2
 import pytest
 
+from tests.conformance.conftest import LONG
 from tests.conformance.container import ATTRIBUTES, FORWARDED_API, STREAM_CALL, Ask, Container, is_refusal, says
 from tests.conformance.sections import section
+from tests.conftest import Server
 
 pytestmark = [pytest.mark.model, section("1.7")]
 
@@ -84,6 +89,25 @@ def test_each_piece_alone_is_text(container: Container) -> None:
 def test_it_is_never_silent_for_long(container: Container) -> None:
     long = Ask(container.long.content, container.long.content_type, container.streams[0].accept)
     heard(container, long if container.is_ours else container.streams[0])
+
+
+def test_it_is_not_silent_while_nothing_is_done(own_server: Server) -> None:
+    """A heartbeat: whoever does the work is held for as long as it takes until something comes all the same."""
+    headers = {"Accept": EVENTS, FORWARDED_API: STREAM_CALL}
+    worker = own_server.model_pid()
+    limit = httpx2.Timeout(SILENCE_SECONDS)
+    with own_server.client.stream("POST", "/invocations", json=LONG, headers=headers, timeout=limit) as response:
+        pieces = response.iter_raw()
+        next(pieces)
+        os.kill(worker, signal.SIGSTOP)
+        held = time.monotonic()
+        try:
+            # What was on its way before comes at once.
+            while next(pieces) and time.monotonic() - held < 1:
+                pass
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        assert list(pieces)
 
 
 def test_an_error_before_the_first_byte_has_a_real_status(container: Container) -> None:
