@@ -13,11 +13,43 @@ pytestmark = pytest.mark.model
 
 LINES = {"Content-Type": "application/jsonlines", "Accept": "application/jsonlines"}
 TINY = {"prompt": "a robot", "resolution": "64,96", "num_output_frames": 5, "num_steps": 1}
+BAD = {3: "{not json", 11: '"text"', 17: '{"prompt": "a robot", "stepz": 3}', 30: "[1]", 39: '{"model": "nobody"}'}
 
 
 @pytest.fixture
 def batch(batch_server: Server) -> Server:
     return batch_server
+
+
+def records() -> list[str]:
+    """Forty, five of which are bad; two make videos."""
+    asked = []
+    for number in range(40):
+        if number in BAD:
+            asked.append(BAD[number])
+        elif number in (5, 25):
+            asked.append(json.dumps({**TINY, "name": str(number)}))
+        else:
+            words = {"model": "reason2", "prompt": f"Say {number}.", "max_tokens": 2, "name": str(number)}
+            asked.append(json.dumps(words))
+    return asked
+
+
+def check(lines: list[str]) -> None:
+    answers = [json.loads(line) for line in lines]
+    assert len(answers) == 40
+    for number, answer in enumerate(answers):
+        assert ("error" in answer) == (number in BAD), answer
+        if number not in BAD:
+            assert answer["name"] == str(number)
+            assert ("video" in answer) == (number in (5, 25))
+
+
+def test_all_records_in_one_body(batch: Server) -> None:
+    response = batch.client.post("/invocations", content="\n".join(records()).encode(), headers=LINES)
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("application/jsonlines")
+    check(response.text.split("\n"))
 
 
 def test_a_repeat_finds_the_job_of_a_lost_client(batch: Server) -> None:
