@@ -21,6 +21,7 @@ CosmosError
 │   ├── NotLocated            the model files are still being fetched
 │   ├── NotLoaded             no model process has said yet what it has to work with
 │   ├── BacklogFull           every permit is taken
+│   ├── JobsUnreachable       S3, where the shared jobs are kept, does not do what is asked
 │   ├── BodiesFull            the requests in the house have all the memory that bodies may take
 │   └── Stopping              the server is shutting down
 ├── JobCancelled              the caller went away or took it back
@@ -29,6 +30,7 @@ CosmosError
 ├── JobFailed                 our own fault; the log has the rest under the job id
 │   ├── WorkerDied            the process that held the weights ended in the middle of the job
 │   ├── WorkerStuck           it said nothing for too long
+│   ├── InstanceLost          the instance that had a shared job is gone
 │   ├── StoreFailed           the result could not be written to S3
 │   └── DecoderFailed         the short-lived decoding process ended without an answer
 └── SetupError                the server cannot start
@@ -172,6 +174,10 @@ class BacklogFull(Unavailable):
     """Every permit of the backlog is taken."""
 
 
+class JobsUnreachable(Unavailable):
+    """S3, where the shared jobs are kept, cannot be reached or does not do what is asked."""
+
+
 class BodiesFull(Unavailable):
     """The bodies of the requests in the house take all the memory that is theirs."""
 
@@ -214,6 +220,10 @@ class WorkerDied(JobFailed):
 
 class WorkerStuck(JobFailed):
     """The process that held the weights said nothing of the job for too long, and was ended."""
+
+
+class InstanceLost(JobFailed):
+    """Nothing was heard for too long of the instance that had the job."""
 
 
 class StoreFailed(JobFailed):

@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
+from secrets import token_hex
 from types import FrameType
 
 import uvicorn
@@ -22,16 +23,25 @@ from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine
 from cosmos_handler.engine.group import Group
 from cosmos_handler.engine.host import faults
-from cosmos_handler.engine.jobstore import JobStore, KeepLimits
+from cosmos_handler.engine.jobstore import JobStore
 from cosmos_handler.engine.metrics import Metrics
 from cosmos_handler.engine.pool import Pool
 from cosmos_handler.engine.reaping import reap_orphans
 from cosmos_handler.engine.repeats import Repeats
 from cosmos_handler.engine.work_dir import Claim, sweep
-from cosmos_handler.errors import SettingsError, SetupError, WorkerFailed
+from cosmos_handler.errors import JobsUnreachable, SettingsError, SetupError, WorkerFailed
+from cosmos_handler.media.shelving import Shelf, Unusable
 from cosmos_handler.settings import Settings, manual, read_settings
 from cosmos_handler.telemetry import configure_logging
-from cosmos_handler.wiring import body_limits, engine_options, memory_wish, wanted_checks
+from cosmos_handler.wiring import (
+    body_limits,
+    engine_options,
+    jobs_of,
+    jobs_shelf,
+    keep_limits,
+    memory_wish,
+    wanted_checks,
+)
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +103,8 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(ending, signal.SIG_IGN)  # the interpreter drops our handlers on its way out, but not this
     if failure is None:
         return 0
+    if isinstance(failure, SettingsError):
+        return EXIT_SETTINGS
     return EXIT_WORKER if isinstance(failure, WorkerFailed) else EXIT_MODEL
 
 
@@ -133,6 +145,32 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 async def _serve(settings: Settings, listener: socket.socket, claim: Claim) -> SetupError | None:
+    shelf = jobs_shelf(settings)
+    try:
+        if shelf is not None:
+            await _try_shelf(shelf, claim.owner)
+        return await _serve_with(settings, listener, claim, shelf)
+    except SettingsError as error:
+        log.critical("cannot serve: %s", "; ".join(error.faults))
+        return error
+    finally:
+        if shelf is not None:
+            await shelf.close()
+
+
+async def _try_shelf(shelf: Shelf, owner: str) -> None:
+    """Find out before any weight is read whether jobs can be kept there; what may pass is only told."""
+    try:
+        await shelf.try_out(f"try-{owner}-{token_hex(8)}")
+    except Unusable as error:
+        raise SettingsError([f"COSMOS_JOBS_S3_URI={shelf.uri!r}: jobs cannot be kept there: {error}"]) from None
+    except JobsUnreachable as error:
+        log.warning("%s", error)
+
+
+async def _serve_with(
+    settings: Settings, listener: socket.socket, claim: Claim, shelf: Shelf | None
+) -> SetupError | None:
     backlog = Backlog(settings.max_jobs)
     pool = Pool(
         [Group(devices=(device,)) for device in settings.devices],
@@ -150,7 +188,6 @@ async def _serve(settings: Settings, listener: socket.socket, claim: Claim) -> S
         on_failure=lambda: server.give_up(),
         metrics=Metrics(),
     )
-    kept = KeepLimits(settings.result_seconds, settings.result_bytes)
     around = Surroundings(
         settings.work_dir,
         settings.api_key,
@@ -161,8 +198,8 @@ async def _serve(settings: Settings, listener: socket.socket, claim: Claim) -> S
         uvicorn.Config(
             create_app(
                 engine,
-                JobStore(engine, kept),
-                Repeats(JobStore(engine, kept)),
+                jobs_of(settings, engine, shelf, owner=claim.owner),
+                Repeats(JobStore(engine, keep_limits(settings))),
                 body_limits(settings, owner=claim.owner),
                 around,
             ),

@@ -17,6 +17,8 @@ class OutputSettings:
     output_buckets: tuple[str, ...]
     kms_key_id: str | None
     store_seconds: int
+    jobs_uri: str | None
+    jobs_lost_seconds: int
 
 
 def _prefix(value: str) -> str:
@@ -52,6 +54,21 @@ OUTPUT_VARIABLES = (
         _kms_key,
         None,
         "key of AWS KMS that all stored results are encrypted with; by default the bucket's own encryption",
+    ),
+    Variable(
+        "COSMOS_JOBS_S3_URI",
+        "jobs_uri",
+        _prefix,
+        None,
+        "prefix where the jobs of /v1/videos and their results are kept, so that every instance that has the same "
+        "knows them; by default they are this server's own",
+    ),
+    Variable(
+        "COSMOS_JOBS_LOST_SECONDS",
+        "jobs_lost_seconds",
+        whole(4, 3600),
+        "60",
+        "such a job fails when nothing was heard of its instance for so long",
     ),
     Variable("COSMOS_OUTPUT_SECONDS", "store_seconds", whole(5, 3600), "600", "most time to store one result"),
 )

@@ -12,6 +12,7 @@ from cosmos_handler import environment
 from cosmos_handler.errors import SettingsError
 from cosmos_handler.media_settings import MEDIA_VARIABLES, MediaSettings
 from cosmos_handler.memory_settings import MEMORY_VARIABLES, MemorySettings, with_window
+from cosmos_handler.model_settings import MODEL_VARIABLES, ModelSettings, contradictions
 from cosmos_handler.output_settings import OUTPUT_VARIABLES, OutputSettings
 from cosmos_handler.variable import Variable, api_key, devices, one_of, path, port_range, switch, text, whole
 
@@ -22,11 +23,7 @@ _GIB = 2**30
 class Settings:
     """The whole configuration. Where a field has no comment, its row in VARIABLES says what it is."""
 
-    model_dir: Path
-    hub_model_id: str | None
-    hub_revision: str | None
-    hub_token: str | None
-    hub_offline: bool
+    models: ModelSettings
     host: str
     port: int
     safe_ports: tuple[int, int] | None
@@ -42,9 +39,6 @@ class Settings:
     media: MediaSettings
     memory: MemorySettings
     outputs: OutputSettings
-    text_encoder_dir: Path | None
-    vae_path: Path | None
-    checkpoint: str | None
     guardrails: str
     guardrail_blocklist: bool
     guardrail_text_classifier: bool
@@ -65,38 +59,11 @@ class Settings:
     child_environment: Mapping[str, str]  # for the model process: no credentials, no way to the network
 
     def __repr__(self) -> str:
-        return f"Settings(model_dir={str(self.model_dir)!r}, hub_model_id={self.hub_model_id!r}, port={self.port})"
+        return f"Settings(models={self.models!r}, port={self.port})"
 
 
 VARIABLES = (
-    Variable(
-        "COSMOS_MODEL_DIR", "model_dir", path, "/opt/ml/model", "folder of one checkpoint, or of one per subfolder"
-    ),
-    Variable("HF_MODEL_ID", "hub_model_id", text, None, "fetch this repository from the Hugging Face hub instead"),
-    Variable("HF_MODEL_REVISION", "hub_revision", text, None, "its branch, tag or commit"),
-    Variable("HF_TOKEN", "hub_token", text, None, "access token for gated repositories; never printed", is_secret=True),
-    Variable("HF_HUB_OFFLINE", "hub_offline", switch, "0", "1: use only what the hub's cache already holds"),
-    Variable(
-        "COSMOS_CHECKPOINT",
-        "checkpoint",
-        text,
-        None,
-        "of several .pt checkpoints in NVIDIA's own layout, the file or folder to serve; by default base/post-trained",
-    ),
-    Variable(
-        "COSMOS_TEXT_ENCODER_DIR",
-        "text_encoder_dir",
-        path,
-        None,
-        "Cosmos-Reason1-7B, which checkpoints in NVIDIA's own layout lack",
-    ),
-    Variable(
-        "COSMOS_VAE_PATH",
-        "vae_path",
-        path,
-        None,
-        "tokenizer.pth, or a folder with a VAE, for such checkpoints without one",
-    ),
+    *MODEL_VARIABLES,
     Variable("COSMOS_HOST", "host", text, "0.0.0.0", "address to listen on"),  # noqa: S104 - a container is reached from outside
     Variable("SAGEMAKER_BIND_TO_PORT", "port", whole(1, 65535), "8080", "port to listen on"),
     Variable(
@@ -231,6 +198,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         faults.append("COSMOS_MAX_BODIES_BYTES is less than COSMOS_MAX_JSON_BYTES: a large body could never come in")
     if not faults and values["max_spool_bytes"] < values["max_body_bytes"]:
         faults.append("COSMOS_MAX_SPOOL_BYTES is less than COSMOS_MAX_BODY_BYTES: a large body could never come in")
+    faults += contradictions(source)
     if faults:
         raise SettingsError(faults)
     values["work_dir"] = values["work_dir"] or Path(tempfile.gettempdir())
@@ -239,12 +207,14 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     values["request_window_seconds"] = with_window(
         values["request_window_seconds"], is_batch=environment.is_batch_transform(source)
     )
+    models = ModelSettings(**{variable.field: values.pop(variable.field) for variable in MODEL_VARIABLES})
     media = MediaSettings(**{variable.field: values.pop(variable.field) for variable in MEDIA_VARIABLES})
     memory = MemorySettings(**{variable.field: values.pop(variable.field) for variable in MEMORY_VARIABLES})
     outputs = OutputSettings(**{variable.field: values.pop(variable.field) for variable in OUTPUT_VARIABLES})
     secret_names = [variable.name for variable in VARIABLES if variable.is_secret]
     return Settings(
         **values,
+        models=models,
         media=media,
         memory=memory,
         outputs=outputs,

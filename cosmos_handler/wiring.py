@@ -1,21 +1,42 @@
 """What each room is told, out of the settings."""
 
+from functools import partial
 from pathlib import Path
 
 from cosmos_handler.api.intake import BodyLimits
-from cosmos_handler.artifacts.elsewhere import GUARDRAIL_CHANNEL, TEXT_ENCODER_CHANNEL, VAE_CHANNEL, Elsewhere
+from cosmos_handler.api.jobs import Jobs
+from cosmos_handler.api.own_jobs import OwnJobs
+from cosmos_handler.api.shared_jobs import SharedJobs, describe, lost
+from cosmos_handler.artifacts.elsewhere import (
+    GUARDRAIL_CHANNEL,
+    MODEL_CHANNEL,
+    MODEL_MOUNT,
+    TEXT_ENCODER_CHANNEL,
+    VAE_CHANNEL,
+    Elsewhere,
+)
 from cosmos_handler.artifacts.guardrail import CHECKS, TEXT_CHECKS, VIDEO_CHECKS, CheckName, GuardrailWish
-from cosmos_handler.artifacts.locate import ModelSource
+from cosmos_handler.artifacts.source import ModelSource
+from cosmos_handler.engine.engine import Engine
+from cosmos_handler.engine.jobstore import JobStore, KeepLimits
+from cosmos_handler.engine.ledger import Ledger
 from cosmos_handler.engine.options import EngineOptions
+from cosmos_handler.engine.sharing import Sharing
+from cosmos_handler.media.address import S3Address
 from cosmos_handler.media.fetching import Fetching
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.media.rules import FetchRules
+from cosmos_handler.media.shelving import Shelf
 from cosmos_handler.media.store_rules import StoreRules
 from cosmos_handler.media.storing import Storing
 from cosmos_handler.media_settings import MediaSettings
 from cosmos_handler.memory_settings import MemorySettings
 from cosmos_handler.messages.machine import MemoryWish
+from cosmos_handler.model_settings import ModelSettings
 from cosmos_handler.settings import Settings
+
+# How often the instance of a shared job says how it stands.
+_BEAT_SECONDS = 5.0
 
 
 def body_limits(settings: Settings, *, owner: str) -> BodyLimits:
@@ -33,22 +54,15 @@ def body_limits(settings: Settings, *, owner: str) -> BodyLimits:
 
 def engine_options(settings: Settings, *, owner: str) -> EngineOptions:
     """What the engine is told, from the environment."""
-    source = ModelSource(
-        folder=settings.model_dir,
-        hub_model_id=settings.hub_model_id,
-        hub_revision=settings.hub_revision,
-        token=settings.hub_token,
-        offline=settings.hub_offline,
-        checkpoint=settings.checkpoint,
-    )
+    models = settings.models
     elsewhere = Elsewhere(
-        text_encoders=_places(settings.text_encoder_dir, TEXT_ENCODER_CHANNEL),
-        vaes=_places(settings.vae_path, VAE_CHANNEL),
-        chosen=settings.checkpoint,
+        text_encoders=_places(models.text_encoder_dir, TEXT_ENCODER_CHANNEL),
+        vaes=_places(models.vae_path, VAE_CHANNEL),
+        chosen=models.checkpoint,
     )
     places = _places(settings.guardrail_dir, GUARDRAIL_CHANNEL)
     return EngineOptions(
-        source=source,
+        source=_model_source(models),
         media_limits=_media_limits(settings.media),
         guardrails=GuardrailWish(checks=wanted_checks(settings), places=places),
         work_dir=settings.work_dir,
@@ -57,6 +71,45 @@ def engine_options(settings: Settings, *, owner: str) -> EngineOptions:
         fetching=Fetching(_fetch_rules(settings.media), settings.fetch_environment),
         storing=Storing(_store_rules(settings), settings.fetch_environment),
         window_seconds=settings.memory.request_window_seconds,
+    )
+
+
+def jobs_shelf(settings: Settings) -> Shelf | None:
+    """Where jobs are kept that all instances know; None where they are this server's own."""
+    uri = settings.outputs.jobs_uri
+    if uri is None:
+        return None
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    return Shelf(S3Address(bucket, prefix), _store_rules(settings), settings.fetch_environment)
+
+
+def jobs_of(settings: Settings, engine: Engine, shelf: Shelf | None, *, owner: str) -> Jobs:
+    """The jobs of `/v1/videos`."""
+    store = JobStore(engine, keep_limits(settings))
+    if shelf is None:
+        return OwnJobs(engine, store)
+    lost_seconds = settings.outputs.jobs_lost_seconds
+    ledger = Ledger(shelf, lost_seconds=lost_seconds, kept_seconds=settings.result_seconds, lost=lost)
+    beat_seconds = min(_BEAT_SECONDS, lost_seconds / 4)
+    sharing = Sharing(store, ledger, partial(describe, engine), beat_seconds=beat_seconds)
+    return SharedJobs(sharing, ledger, folder=settings.work_dir, owner=owner, stop_seconds=settings.stop_seconds)
+
+
+def keep_limits(settings: Settings) -> KeepLimits:
+    """How long and how much of what has ended is kept."""
+    return KeepLimits(settings.result_seconds, settings.result_bytes)
+
+
+def _model_source(models: ModelSettings) -> ModelSource:
+    return ModelSource(
+        folder=models.model_dir,
+        hub_model_id=models.hub_model_id,
+        hub_revision=models.hub_revision,
+        token=models.hub_token,
+        offline=models.hub_offline,
+        mounts=(MODEL_MOUNT, MODEL_CHANNEL),
+        checkpoint=models.checkpoint,
+        hub_seconds=models.hub_seconds,
     )
 
 

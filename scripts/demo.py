@@ -157,7 +157,7 @@ def start_server(model_dir: Path, port: int, log: Any) -> subprocess.Popen[bytes
     """./serve, as the container starts it."""
     say(f"Starting ./serve with {model_dir} …")
     settings = {"COSMOS_MODEL_DIR": str(model_dir), "SAGEMAKER_BIND_TO_PORT": str(port), "COSMOS_HOST": "127.0.0.1"}
-    settings["HF_MODEL_ID"] = ""  # one that is set in the shell would be served instead
+    settings |= {"HF_MODEL_ID": "", "HF_MODEL_REVISION": ""}  # what is set in the shell would contradict the folder
     return subprocess.Popen([str(ROOT / "serve")], env={**os.environ, **settings}, stdout=log, stderr=log)
 
 

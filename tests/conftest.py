@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,11 +94,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(model_dir: Path, folder: Path, **environ: str) -> Iterator[Server]:
-    """A real server; ends with SIGTERM and must then end by itself."""
+def running_server(
+    model_dir: Path | None, folder: Path, *, within: Sequence[str] = (), **environ: str
+) -> Iterator[Server]:
+    """A real server; ends with SIGTERM and must then end by itself.
+
+    model_dir: None: nothing is said of it. within: a command that makes the surroundings and becomes the server.
+    """
     port = free_port()
     settings = {
-        "COSMOS_MODEL_DIR": str(model_dir),
+        "COSMOS_MODEL_DIR": "" if model_dir is None else str(model_dir),
         "SAGEMAKER_BIND_TO_PORT": str(port),
         "COSMOS_HOST": "127.0.0.1",
         "COSMOS_CPU_THREADS": str(CPU_THREADS),
@@ -108,7 +113,7 @@ def running_server(model_dir: Path, folder: Path, **environ: str) -> Iterator[Se
     log_path = folder / "server.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            serve_command(), env={**clean, **settings, **environ}, stdout=log, stderr=log, cwd=ROOT
+            [*within, *serve_command()], env={**clean, **settings, **environ}, stdout=log, stderr=log, cwd=ROOT
         )
         client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False)
         try:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits, Part
 from cosmos_handler.artifacts.guardrail import GuardrailWish
-from cosmos_handler.artifacts.locate import ModelSource
+from cosmos_handler.artifacts.source import ModelSource
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine
 from cosmos_handler.engine.job import Job

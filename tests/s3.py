@@ -69,6 +69,7 @@ def refusing_s3(code: str, *methods: str) -> Iterator[dict[str, str]]:
                 body = "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
             self.send_response(403 if self.command in methods else 200)
             self.send_header("Content-Length", str(len(body)))
+            self.send_header("ETag", '"0"')
             self.end_headers()
             self.wfile.write(body.encode())
 

@@ -20,7 +20,9 @@ def faults(environ: dict[str, str]) -> tuple[str, ...]:
 
 def test_with_nothing_set_it_serves_what_sagemaker_mounts() -> None:
     settings = read_settings({})
-    assert settings.model_dir == Path("/opt/ml/model")
+    mounts = (Path("/opt/ml/model"), Path("/opt/ml/additional-model-data-sources/model"))
+    source = engine_options(settings, owner="").source
+    assert (source.folder, source.hub_model_id, source.mounts) == (None, None, mounts)
     assert settings.port == 8080
     assert settings.host == "0.0.0.0"  # noqa: S104
 
@@ -29,7 +31,8 @@ def test_sagemakers_and_the_hubs_names() -> None:
     settings = read_settings(
         {"SAGEMAKER_BIND_TO_PORT": "9001", "HF_MODEL_ID": "a/b", "HF_MODEL_REVISION": "main", "HF_HUB_OFFLINE": "TRUE"}
     )
-    assert (settings.port, settings.hub_model_id, settings.hub_revision, settings.hub_offline) == (
+    models = settings.models
+    assert (settings.port, models.hub_model_id, models.hub_revision, models.hub_offline) == (
         9001,
         "a/b",
         "main",
@@ -42,6 +45,16 @@ def test_every_fault_is_told_at_once() -> None:
     assert len(found) == 3
     assert any("did you mean COSMOS_MODEL_DIR?" in fault for fault in found)
     assert any("from 1 to 65535" in fault for fault in found)
+
+
+def test_two_places_for_the_model_are_one_too_many() -> None:
+    assert faults({"COSMOS_MODEL_DIR": "/x", "HF_MODEL_ID": "a/b", "COSMOS_MAX_JOBS": "0"}) == (
+        "COSMOS_MAX_JOBS='0' is not a whole number from 1 to 10000",
+        "COSMOS_MODEL_DIR and HF_MODEL_ID both say where the model is: unset one of them",
+    )
+    (fault,) = faults({"HF_MODEL_REVISION": "main", "COSMOS_MODEL_DIR": "/x"})
+    assert fault.startswith("HF_MODEL_REVISION is set, but HF_MODEL_ID is not")
+    assert read_settings({"COSMOS_MODEL_DIR": "/x", "HF_MODEL_ID": ""}).models.model_dir == Path("/x")
 
 
 @pytest.mark.parametrize("value", ["gpu", "0,0", "-1", "1.5", ","])
@@ -83,6 +96,9 @@ def test_the_model_process_gets_no_credentials() -> None:
     assert settings.child_environment["HF_HUB_OFFLINE"] == "1"
     assert not {"HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "COSMOS_MAX_JOBS"} & settings.child_environment.keys()
     assert "hf_secret" not in repr(settings)
+    assert "hf_secret" not in repr(settings.models)
+    source = engine_options(read_settings({"COSMOS_HUB_SECONDS": "7"}), owner="").source
+    assert source.hub_seconds == 7
 
 
 def test_the_manual_names_every_variable() -> None:

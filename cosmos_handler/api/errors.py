@@ -67,6 +67,7 @@ TABLE: Mapping[type[errors.CosmosError], Row] = {
     errors.NotLocated: Row(503, "loading"),
     errors.NotLoaded: Row(503, "loading"),
     errors.BacklogFull: Row(429, "backlog_full"),
+    errors.JobsUnreachable: Row(503, "jobs_unreachable"),
     errors.BodiesFull: Row(503, "bodies_full"),
     errors.Stopping: Row(503, "stopping"),
     errors.JobCancelled: Row(499, "cancelled"),
@@ -75,6 +76,7 @@ TABLE: Mapping[type[errors.CosmosError], Row] = {
     errors.JobFailed: Row(500, "job_failed"),
     errors.WorkerDied: Row(500, "worker_died"),
     errors.WorkerStuck: Row(500, "worker_stuck"),
+    errors.InstanceLost: Row(500, "instance_lost"),
     errors.StoreFailed: Row(500, "store_failed"),
     errors.DecoderFailed: Row(500, "decoder_failed"),
     # These end the server at its start. Should one ever reach a request, its text is for the deployer's eyes only.

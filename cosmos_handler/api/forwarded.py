@@ -12,7 +12,7 @@ from cosmos_handler.errors import CosmosError, NotShared
 _JOBS = "/v1/videos"
 _NO_JOBS = (
     "jobs of /v1/videos are known to one instance only, and the platform may send the next request to another one: "
-    "use asynchronous inference, or Accept: text/event-stream"
+    "use asynchronous inference, or Accept: text/event-stream; with COSMOS_JOBS_S3_URI set all instances know them"
 )
 
 

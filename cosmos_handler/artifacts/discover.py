@@ -57,6 +57,21 @@ def discover(
         raise CheckpointError(f"{root} cannot be read: {error.strerror or error}") from error
 
 
+def nothing_in(root: Path, *, chosen: str | None = None) -> str | None:
+    """Why there is nothing in a folder that could be meant as a model, to follow its name; None where there is.
+
+    chosen: of several checkpoints in NVIDIA's own form, the file or folder to serve.
+    """
+    try:
+        if not root.is_dir():
+            return "is not a folder" if root.exists() else "does not exist"
+        if (root / FILE_NAME).exists() or recognise(root, chosen=chosen).kind != "nothing" or _model_folders(root):
+            return None
+        return _content(root)
+    except (CheckpointError, OSError):
+        return None  # what cannot be read is told when it is served
+
+
 def _named_claims(root: Path, manifest: Manifest, revision: str | None) -> list[_Claim]:
     return [
         _Claim(

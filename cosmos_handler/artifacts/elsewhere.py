@@ -1,10 +1,13 @@
-"""Where parts are looked for that NVIDIA's own repositories lack, and which of several checkpoints is meant."""
+"""Where SageMaker mounts models and their parts, and where parts are looked for that NVIDIA's repositories lack."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+# SageMaker mounts the data of a model here, read-only.
+MODEL_MOUNT = Path("/opt/ml/model")
 # SageMaker mounts the additional model data sources of a model here, one folder a channel.
 CHANNELS = Path("/opt/ml/additional-model-data-sources")
+MODEL_CHANNEL = CHANNELS / "model"
 TEXT_ENCODER_CHANNEL, VAE_CHANNEL = CHANNELS / "text_encoder", CHANNELS / "vae"
 GUARDRAIL_CHANNEL = CHANNELS / "guardrails"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cosmos_handler.engine.job import Job
 from cosmos_handler.errors import CosmosError, InvalidField, JobFailed, Stopping
+from cosmos_handler.media.address import S3Address
 from cosmos_handler.media.storing import Order, Stored, Storing
 from cosmos_handler.messages.results import TextOutput
 from cosmos_handler.messages.tasks import MEDIA_TYPES, Encoding
@@ -21,14 +22,22 @@ log = logging.getLogger(__name__)
 _STAGE = "store"
 
 
-def order_for(invocation: Invocation, encoding: Encoding, job_id: str, storing: Storing) -> Order | None:
-    """Where the result of a request goes; None where it stays with the job. Raises InvalidField."""
+def order_for(
+    invocation: Invocation, encoding: Encoding, job_id: str, storing: Storing, *, results_uri: str | None = None
+) -> Order | None:
+    """Where the result of a request goes; None where it stays with the job. Raises InvalidField.
+
+    results_uri: the prefix where nobody names a place, as it stands: the deployer's, and not held against the rules.
+    """
     request = invocation.request
     if not isinstance(request, GenerationRequest | TransferRequest | OmniRequest):
         return None
     field = invocation.written("output_s3_uri")
     uri, presign_seconds = request.output_s3_uri, request.presign_seconds
     address = storing.place(uri, field=field, job_id=job_id, suffix=f".{encoding}")
+    if address is None and results_uri is not None:
+        bucket, _, prefix = results_uri.removeprefix("s3://").partition("/")
+        address = S3Address(bucket, f"{prefix}{job_id}.{encoding}")
     if address is None:
         if presign_seconds is not None:
             problem = "asks for a link, and the result is not stored anywhere"

@@ -119,9 +119,12 @@ class Engine:
             await asyncio.wait(self._kept)
 
     @contextlib.asynccontextmanager
-    async def submit(self, invocation: Invocation, encoding: Encoding) -> AsyncIterator[Job]:
+    async def submit(
+        self, invocation: Invocation, encoding: Encoding, *, results_uri: str | None = None
+    ) -> AsyncIterator[Job]:
         """A job for a request; leaving the block before it has ended cancels it.
 
+        results_uri: the prefix in S3 for a result that neither the request nor the deployer names a place for.
         Raises RequestError and WillNotFit before any weight moves, and Unavailable when there is no place.
         """
         self._refuse_when_stopping()
@@ -131,7 +134,7 @@ class Engine:
         folder: Path | None = None
         job_id = new_job_id()
         try:
-            order = order_for(invocation, encoding, job_id, self._options.storing)
+            order = order_for(invocation, encoding, job_id, self._options.storing, results_uri=results_uri)
             folder = self._new_folder(job_id)
             task = await self._task(invocation, checkpoint, folder, encoding)
             if self._foresight is not None:

@@ -52,10 +52,10 @@ class JobStore:
         self._limits = limits
         self._kept: dict[str, KeptJob] = {}
 
-    async def create(self, invocation: Invocation, encoding: Encoding) -> KeptJob:
+    async def create(self, invocation: Invocation, encoding: Encoding, *, results_uri: str | None = None) -> KeptJob:
         """A job that runs whether anybody listens or not. Raises as Engine.submit does."""
         life = AsyncExitStack()
-        job = await life.enter_async_context(self._engine.submit(invocation, encoding))
+        job = await life.enter_async_context(self._engine.submit(invocation, encoding, results_uri=results_uri))
         kept = self._kept[job.id] = KeptJob(job, life, self._limits.retention_seconds)
         kept.watch = asyncio.create_task(self._watch(kept))
         return kept

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cosmos_handler.artifacts.elsewhere import Elsewhere
 from cosmos_handler.artifacts.guardrail import GuardrailWish
-from cosmos_handler.artifacts.locate import ModelSource
+from cosmos_handler.artifacts.source import ModelSource
 from cosmos_handler.media.fetching import Fetching
 from cosmos_handler.media.limits import MediaLimits
 from cosmos_handler.media.storing import Storing

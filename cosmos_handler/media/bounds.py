@@ -17,12 +17,17 @@ def restrict_this_process(*, seconds: float, memory_bytes: int, file_bytes: int,
     """
     whole_seconds = math.ceil(seconds)
     cpu_seconds = whole_seconds * threads
-    _restrict(resource.RLIMIT_AS, memory_bytes)
+    restrict_memory(memory_bytes)
     _restrict(resource.RLIMIT_CPU, cpu_seconds, hard=cpu_seconds + _GRACE_SECONDS)
     _restrict(resource.RLIMIT_FSIZE, file_bytes)
+    signal.alarm(whole_seconds + _GRACE_SECONDS)
+
+
+def restrict_memory(memory_bytes: int) -> None:
+    """The same for one that lives as long as the server: memory and open files. It leaves no core dump."""
+    _restrict(resource.RLIMIT_AS, memory_bytes)
     _restrict(resource.RLIMIT_NOFILE, _MAX_OPEN_FILES)
     _restrict(resource.RLIMIT_CORE, 0)
-    signal.alarm(whole_seconds + _GRACE_SECONDS)
 
 
 def _restrict(kind: int, soft: int, *, hard: int | None = None) -> None:

@@ -29,6 +29,11 @@ _ENVIRONMENT = {
 }
 
 
+def bare_environment() -> dict[str, str]:
+    """What such a process needs to find its own code, and nothing else."""
+    return dict(_ENVIRONMENT)
+
+
 @dataclass(frozen=True)
 class Errand:
     """What to start and how to speak of it.
@@ -55,7 +60,7 @@ class Errand:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**_ENVIRONMENT, **self.environment},
+            env={**bare_environment(), **self.environment},
             limit=_MAX_ANSWER_BYTES,
             start_new_session=True,  # Ctrl-C in a terminal is for the server
         )

@@ -10,6 +10,7 @@ from starlette.types import Message, Scope
 
 from cosmos_handler.api.app import create_app
 from cosmos_handler.api.intake import BodyLimits
+from cosmos_handler.api.own_jobs import OwnJobs
 from cosmos_handler.api.presence import while_there
 from cosmos_handler.api.surroundings import Surroundings
 from cosmos_handler.engine import engine as room
@@ -43,7 +44,7 @@ async def statuses(engine: Engine, heard: list[Message], content_type: str = "ap
     limits = KeepLimits(60, 10**6)
     app = create_app(
         engine,
-        JobStore(engine, limits),
+        OwnJobs(engine, JobStore(engine, limits)),
         Repeats(JobStore(engine, limits)),
         BodyLimits(10**6, 10**6, 10),
         Surroundings(Path("/nowhere")),

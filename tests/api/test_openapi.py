@@ -9,6 +9,7 @@ from cosmos_handler.api.app import create_app
 from cosmos_handler.api.errors import TABLE
 from cosmos_handler.api.intake import BodyLimits
 from cosmos_handler.api.openapi import _SETUP, document
+from cosmos_handler.api.own_jobs import OwnJobs
 from cosmos_handler.api.surroundings import Surroundings
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.jobstore import JobStore, KeepLimits
@@ -21,7 +22,7 @@ def test_it_has_every_route_and_no_other(tmp_path: Path) -> None:
     limits = KeepLimits(60, 10**6)
     app: Any = create_app(
         engine,
-        JobStore(engine, limits),
+        OwnJobs(engine, JobStore(engine, limits)),
         Repeats(JobStore(engine, limits)),
         BodyLimits(10, 10, 10),
         Surroundings(tmp_path),

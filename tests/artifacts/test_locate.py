@@ -14,8 +14,9 @@ import pytest
 from cosmos_handler.artifacts.assembled import assembled
 from cosmos_handler.artifacts.discover import discover
 from cosmos_handler.artifacts.elsewhere import Elsewhere
-from cosmos_handler.artifacts.locate import Located, ModelSource, locate
+from cosmos_handler.artifacts.locate import locate
 from cosmos_handler.artifacts.repositories import not_served
+from cosmos_handler.artifacts.source import Located, ModelSource
 from cosmos_handler.errors import CheckpointError
 from tests.artifacts.hub import COMMIT, Hub, Refusal, commit_of, serving
 from tests.artifacts.miniature import write_generator, write_json, write_reasoner
@@ -52,7 +53,7 @@ def cache(tmp_path: Path) -> Path:
 
 def hub_source(cache: Path, **changes: Any) -> ModelSource:
     values: dict[str, Any] = {
-        "folder": Path("/unused"),
+        "folder": None,
         "hub_model_id": MODEL_ID,
         "hub_revision": REVISION,
         "token": TOKEN,
@@ -399,7 +400,7 @@ def test_no_way_to_the_hub_is_told(hub: Hub, cache: Path) -> None:
         endpoint = closed.endpoint
     message = fault_of(hub_source(cache, endpoint=endpoint))
     assert "the hub cannot be reached (ConnectError)" in message
-    assert "put its files into the model folder and unset HF_MODEL_ID" in message
+    assert "put its files into /opt/ml/model and unset HF_MODEL_ID" in message
 
 
 @pytest.mark.parametrize("model_id", ["a b", "a/b/c", "../x", "x--y/z", ""])

@@ -21,12 +21,17 @@ _ASKED = {"prompt": "x", "max_tokens": 1}
 _CALLERS = 2
 
 
+def made_in(folder: Path) -> Path:
+    """The corpus, written by the script itself."""
+    command = [sys.executable, str(ROOT / "scripts/make_hostile.py"), "--out", str(folder), "--seed", "7"]
+    made = subprocess.run(command, capture_output=True, text=True)
+    assert made.returncode == 0, f"{made.returncode}: {made.stderr[-2000:]}"
+    return folder
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("hostile")
-    command = [sys.executable, str(ROOT / "scripts/make_hostile.py"), "--out", str(folder), "--seed", "7"]
-    subprocess.run(command, check=True, capture_output=True)
-    return folder
+    return made_in(tmp_path_factory.mktemp("hostile"))
 
 
 def entries(corpus: Path, kind: str) -> list[dict[str, str]]:
@@ -123,7 +128,18 @@ def test_bodies(server: Server, corpus: Path) -> None:
     check(server, outcomes(server, bodies), model_pid)
 
 
+def parting(one: bytes, other: bytes) -> int:
+    """The first byte that is not the same."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
 def test_the_same_seed_gives_the_same_files(corpus: Path, tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts/make_hostile.py"), "--out", str(tmp_path), "--seed", "7"]
-    subprocess.run(command, check=True, capture_output=True)
-    assert all((tmp_path / file.name).read_bytes() == file.read_bytes() for file in corpus.iterdir())
+    """Where they are not, it says which, and at which byte they part: that shows whose doing it is."""
+    again = made_in(tmp_path)
+    assert {file.name for file in again.iterdir()} == {file.name for file in corpus.iterdir()}
+    parted = {
+        file.name: parting(file.read_bytes(), (again / file.name).read_bytes())
+        for file in corpus.iterdir()
+        if file.read_bytes() != (again / file.name).read_bytes()
+    }
+    assert parted == {}

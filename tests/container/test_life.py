@@ -138,7 +138,7 @@ def test_a_download_does_not_delay_the_end(tmp_path: Path) -> None:
     with serving(Hub("org/model", "main", files)) as hub:
         hub.may_send.clear()
         environ = {"HF_MODEL_ID": "org/model", "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hub")}
-        with running_server(tmp_path, tmp_path, **environ) as server:
+        with running_server(None, tmp_path, **environ) as server:
             wait_for_line(server, "fetching org/model", after=0)
             while not hub.downloaded():
                 time.sleep(0.02)

@@ -1,10 +1,13 @@
 """How the real process starts and refuses to start."""
 
+import contextlib
+import json
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
@@ -35,15 +38,50 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
     assert "Traceback" not in log
 
 
-def test_truncated_weights_name_the_file(tiny_models: Path, tmp_path: Path) -> None:
-    shutil.copytree(tiny_models / "predict2.5", tmp_path / "model")
-    weights = next((tmp_path / "model" / "transformer").glob("*.safetensors"))
-    weights.write_bytes(weights.read_bytes()[:-100])
-    code, log, _ = refusal(tmp_path, tmp_path / "model")
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def promise_a_shard(file: Path) -> None:
+    content = {"metadata": {}, "weight_map": {"some.weight": "model-00002-of-00002.safetensors"}}
+    file.rename(file.with_name("model-00001-of-00002.safetensors"))
+    file.with_name("model.safetensors.index.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "file", "said"),
+    [
+        (cut, "predict2.5/transformer/diffusion_pytorch_model.safetensors", "is truncated"),
+        (promise_a_shard, "reason2/model.safetensors", "model-00002-of-00002.safetensors is missing, though"),
+        (Path.unlink, "predict2.5/vae/diffusion_pytorch_model.safetensors", "is missing"),
+        (cut, "predict2.5/guardrails/Qwen3Guard-Gen-0.6B/model.safetensors", "is truncated"),
+        (cut, "predict2.5/guardrails/face_blur_filter/Resnet50_Final.pth", "is truncated"),
+    ],
+)
+def test_partial_weights_name_the_file(
+    tiny_models: Path, tmp_path: Path, spoil: Callable[[Path], None], file: str, said: str
+) -> None:
+    shutil.copytree(tiny_models, tmp_path / "models")
+    spoil(tmp_path / "models" / file)
+    code, log, _ = refusal(tmp_path, tmp_path / "models")
     assert code == 3
-    assert f"transformer/{weights.name}" in log
-    assert "truncated" in log
+    (line,) = [line for line in log.splitlines() if said in line]
+    assert Path(file).name in line or "model-00002" in line
+    assert "cannot serve" in log
     assert "model process" not in log  # refused before one was started
+    assert "Traceback" not in log
+
+
+@pytest.mark.model
+def test_a_machine_without_room_for_any_request(tiny_models: Path, tmp_path: Path) -> None:
+    code, log, _ = refusal(tmp_path, tiny_models / "predict2.5", COSMOS_DEVICE_MEMORY_BYTES="1024")
+    assert code == 4
+    (line,) = [line for line in log.splitlines() if "cannot serve" in line]
+    assert "predict2.5: it takes at least " in line
+    assert line.endswith("whatever is asked for")
+    assert not [line for line in log.splitlines() if ": loaded " in line]
+    assert log.count("model process") == 1  # it is not tried again
+    assert "Traceback" not in log
 
 
 def test_a_bad_environment_lists_every_fault(tmp_path: Path) -> None:
@@ -94,7 +132,7 @@ def test_ping_says_503_until_the_weights_are_loaded(tiny_models: Path, tmp_path:
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
     environ = {"HF_MODEL_ID": "nvidia/tiny", "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "hub")}
-    with running_server(tmp_path / "unused", tmp_path, **environ) as server:
+    with running_server(None, tmp_path, **environ) as server:
         statuses, nims = set(), set()
         while 200 not in statuses:
             assert server.process.poll() is None, server.log
@@ -109,6 +147,25 @@ def test_ping_says_503_until_the_weights_are_loaded(tiny_models: Path, tmp_path:
         assert (503, "not_ready") in nims
         answer = server.invoke({"prompt": "a robot", "resolution": "64,64", "num_frames": 1, "num_steps": 1}).json()
         assert (answer["model"], answer["revision"]) == ("tiny", commit)
+
+
+def test_a_hub_that_never_answers_ends_the_start_in_bounded_time(tmp_path: Path) -> None:
+    """As where packets are dropped: /ping says 503 as long as it takes, and the line says what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hub = {"HF_MODEL_ID": "org/model", "HF_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        environ = hub | {"HF_HOME": str(tmp_path / "hub"), "NO_PROXY": "127.0.0.1", "COSMOS_HUB_SECONDS": "3"}
+        with running_server(None, tmp_path, **environ) as server:
+            statuses = set()
+            while server.process.poll() is None:
+                with contextlib.suppress(httpx2.TransportError):
+                    statuses.add(server.client.get("/ping").status_code)
+                time.sleep(0.05)
+            assert server.process.returncode == 3
+    assert statuses == {503}
+    (line,) = [line for line in server.log.splitlines() if "cannot serve" in line]
+    assert "org/model (revision main) cannot be fetched: the hub did not answer within 3 s (COSMOS_HUB_SECONDS)" in line
+    assert line.endswith("put its files into /opt/ml/model and unset HF_MODEL_ID")
+    assert "Traceback" not in server.log
 
 
 def test_signals_that_come_again_and_again_do_not_spoil_the_exit_code(tmp_path: Path) -> None:

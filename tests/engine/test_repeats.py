@@ -31,7 +31,7 @@ class Front:
         self.open.set()
 
     @asynccontextmanager
-    async def submit(self, *_: object) -> AsyncIterator[Job]:
+    async def submit(self, *_: object, **__: object) -> AsyncIterator[Job]:
         await self.open.wait()
         if self.refuses:
             raise BacklogFull("full", retry_after_seconds=1)
