@@ -19,6 +19,9 @@ import pytest
 from cosmos_handler.artifacts.discover import discover
 from cosmos_handler.artifacts.guardrail import CHECKS, GuardrailWish, find_guardrails
 from cosmos_handler.messages.wire import Setup
+from tests.conformance.options import (
+    pytest_addoption as pytest_addoption,
+)  # options are taken of the first conftest only
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT.parent / "shared" / "data"
@@ -174,6 +177,20 @@ def server(shared_server: Server) -> Server:
     """The session's server, ready: an earlier test may have killed its model process."""
     shared_server.wait_until_ready()
     return shared_server
+
+
+@pytest.fixture(scope="session")
+def batch_server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One in a batch transform job, with all that its caller may set; the platform spells True as it likes."""
+    job = {
+        "SAGEMAKER_BATCH": "True",
+        "SAGEMAKER_BATCH_STRATEGY": "MULTI_RECORD",
+        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "2",
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": "6",
+    }
+    with running_server(tiny_models, tmp_path_factory.mktemp("batch"), **job) as server:
+        server.wait_until_ready()
+        yield server
 
 
 def sample(name: str) -> Path:

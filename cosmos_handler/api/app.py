@@ -38,7 +38,14 @@ def create_app(engine: Engine, jobs: Jobs, repeats: Repeats, limits: BodyLimits,
         await repeats.close()
         await engine.close()
 
-    app = FastAPI(title="Cosmos on SageMaker", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Cosmos on SageMaker",
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # the platform follows none: to the caller a 307 would be an error without words
+    )
     app.include_router(sagemaker_router(engine, repeats, around))
     app.include_router(chat_router(engine))
     app.include_router(videos_router(engine, jobs))

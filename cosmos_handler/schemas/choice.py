@@ -67,7 +67,7 @@ def choose(
 
 def _named(body: Mapping[str, Any], models: Sequence[Served]) -> Sequence[Served]:
     name = body.get("model")
-    if name is None:
+    if name is None or name == "":  # OpenAI's clients must send one, and SageMaker's samples send an empty one
         return models
     if not isinstance(name, str):
         raise InvalidField("model", "is not text", allowed="name or alias of a loaded model")
@@ -150,7 +150,7 @@ def _purpose(
 
 
 def _refuse(body: Mapping[str, Any], named: Sequence[Served], models: Sequence[Served], wish: str) -> None:
-    if body.get("model") is not None:
+    if body.get("model"):
         raise UnknownModel("model", f"{named[0].name} cannot do {wish}", allowed=", ".join(named[0].tasks))
     field = "model_mode" if "model_mode" in body else "inference_type"
     raise UnknownModel(field, f"no model here can do {wish}", allowed=_everything(models))

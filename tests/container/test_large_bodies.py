@@ -1,30 +1,20 @@
-"""Bodies of 900 MB over the real server: they go to the disk piece by piece, and are gone once they were answered."""
+"""Large bodies over the real server: they go to the disk piece by piece, and are gone once they were answered."""
 
 import json
-import os
-import re
-import subprocess
-import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import boto3
 import httpx2
 import pytest
-from botocore.config import Config
-from botocore.exceptions import ClientError, EndpointConnectionError
 
-from tests.conftest import ROOT, Server, free_port, running_server
+from tests.conformance.large import medium
+from tests.conftest import Server, running_server
 from tests.container.media import png
-from tests.s3 import S3, running_s3
 
-SIZE_BYTES = 900 * 10**6
-MIB = 2**20
-PIECE = bytes(MIB)
-HEAD = b"\x00\x00\x00\x20ftypisom"  # of an MP4, of which nothing else is there
+SIZE_BYTES = 40 * 10**6
+PIECE = bytes(2**20)
+HEAD = next(medium(SIZE_BYTES))
 FIELDS = {"inference_type": "reasoner", "model": "reason2", "prompt": "What moves?", "max_tokens": 2}
 
 
@@ -35,42 +25,6 @@ def roomy(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with running_server(tiny_models, tmp_path_factory.mktemp("large"), **limits) as server:
         server.wait_until_ready()
         yield server
-
-
-def medium() -> Iterator[bytes]:
-    """It, as it is generated."""
-    yield HEAD
-    for start in range(len(HEAD), SIZE_BYTES, MIB):
-        yield PIECE[: SIZE_BYTES - start]
-
-
-def form() -> Iterator[bytes]:
-    """The same in a form, with its JSON beside it."""
-    request = json.dumps({**FIELDS, "video": "a/large.mp4"})
-    yield f'--x\r\nContent-Disposition: form-data; name="request"\r\n\r\n{request}\r\n'.encode()
-    yield b'--x\r\nContent-Disposition: form-data; name="a/large.mp4"; filename="large.mp4"\r\n\r\n'
-    yield from medium()
-    yield b"\r\n--x--\r\n"
-
-
-def status(process: subprocess.Popen[bytes], key: str) -> int:
-    """One line of a process's status, in bytes."""
-    text = Path(f"/proc/{process.pid}/status").read_text()
-    found = re.search(rf"^{key}:\s+(\d+) kB$", text, re.MULTILINE)
-    assert found
-    return int(found[1]) * 1024
-
-
-@contextmanager
-def memory_stays_below(added_bytes: int, *processes: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Their peaks in the block are less than that above what they have before it."""
-    before = []
-    for process in processes:
-        Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak begins anew
-        before.append(status(process, "VmRSS"))
-    yield
-    added = [status(process, "VmHWM") - had for process, had in zip(processes, before, strict=True)]
-    assert max(added) < added_bytes, f"{[f'{each / MIB:.1f} MiB' for each in added]}"
 
 
 def spooled(server: Server) -> list[str]:
@@ -85,92 +39,13 @@ def await_nothing_spooled(server: Server) -> None:
     assert spooled(server) == []
 
 
-RAW = {"Content-Type": "video/mp4", "X-Amzn-SageMaker-Custom-Attributes": json.dumps(FIELDS)}
-FORM = {"Content-Type": "multipart/form-data; boundary=x"}
-
-
-@pytest.mark.parametrize(("body", "headers"), [(medium, RAW), (form, FORM)], ids=["raw", "form"])
-def test_a_large_body_is_not_held_in_memory(roomy: Server, body: Any, headers: dict[str, str]) -> None:
-    with memory_stays_below(50 * MIB, roomy.process):
-        response = roomy.client.post("/invocations", content=body(), headers=headers)
+def test_a_medium_takes_nothing_of_the_memory_for_bodies(roomy: Server) -> None:
+    headers = {"Content-Type": "video/mp4", "X-Amzn-SageMaker-Custom-Attributes": json.dumps(FIELDS)}
+    response = roomy.client.post("/invocations", content=medium(SIZE_BYTES), headers=headers)
     error = response.json()["error"]
     # All of it was there, and went as far as the decoder, which finds nothing in it.
-    assert (response.status_code, error["type"]) == (400, "invalid_media"), error
-    assert error["field"] == "video"
+    assert (response.status_code, error["type"], error["field"]) == (400, "invalid_media", "video"), error
     await_nothing_spooled(roomy)
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    with running_s3(tmp_path_factory.mktemp("s3"), "bucket") as found:
-        yield found
-
-
-@contextmanager
-def asynchronous(url: str, s3: S3) -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
-    """The front door on a desk as a process, and a client of it that has made its first call."""
-    port = free_port()
-    command = [sys.executable, str(ROOT / "scripts" / "local_endpoint.py"), "--url", url, "--port", str(port)]
-    process = subprocess.Popen([*command, "--async-output-s3-uri", "s3://bucket/out"], env=os.environ | s3.environment)
-    client = boto3.client(
-        "sagemaker-runtime",
-        endpoint_url=f"http://127.0.0.1:{port}",
-        region_name="us-east-1",
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-        config=Config(proxies={}),
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                told = client.invoke_endpoint_async(EndpointName="e", Body=b"{}", ContentType="application/json")
-                break
-            except EndpointConnectionError:
-                assert time.monotonic() < deadline
-                assert process.poll() is None
-                time.sleep(0.1)
-        awaited(s3, told["FailureLocation"])
-        yield process, client
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def awaited(s3: S3, address: str) -> str:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            data: bytes = s3.object(address)["Body"].read()
-        except ClientError:
-            assert time.monotonic() < deadline, address
-            time.sleep(0.1)
-        else:
-            return data.decode()
-
-
-def written(pieces: Iterable[bytes], path: Path) -> str:
-    with path.open("wb") as file:
-        file.writelines(pieces)
-    return str(path)
-
-
-def test_nor_is_one_that_comes_asynchronously(roomy: Server, s3: S3, tmp_path: Path) -> None:
-    """A raw one from S3, and a form from a file; the front door on a desk holds neither."""
-    with Path(written(medium(), tmp_path / "raw")).open("rb") as file:
-        s3.client().put_object(Bucket="bucket", Key="raw.mp4", Body=file)
-    sent = [
-        {"InputLocation": "s3://bucket/raw.mp4", "CustomAttributes": json.dumps(FIELDS), "ContentType": "video/mp4"},
-        {"InputLocation": written(form(), tmp_path / "form"), "ContentType": FORM["Content-Type"]},
-    ]
-    with asynchronous(str(roomy.client.base_url), s3) as (door, client):
-        for each in sent:
-            with memory_stays_below(50 * MIB, roomy.process, door):
-                told = client.invoke_endpoint_async(EndpointName="e", **each)
-                failure = awaited(s3, told["FailureLocation"])
-            assert "(400)" in failure
-            assert "invalid_media" in failure
-            await_nothing_spooled(roomy)
 
 
 def test_json_has_a_limit_of_its_own(roomy: Server) -> None:

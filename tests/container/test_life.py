@@ -35,11 +35,6 @@ def wait_for_line(server: Server, pattern: str, *, after: int, seconds: float = 
     raise AssertionError(f"no line {pattern!r} within {seconds} s")
 
 
-def test_ping_answers_both_methods(server: Server) -> None:
-    assert server.client.get("/ping").status_code == 200
-    assert server.client.post("/ping").status_code == 200
-
-
 def test_a_caller_who_hangs_up_stops_the_work_within_a_step(server: Server) -> None:
     mark = len(server.log)
 

@@ -46,6 +46,7 @@ def chosen(body: dict[str, Any], *models: Served) -> Choice:
         ({"num_frames": 1, "num_steps": 1}, [OMNI], "omni", "text2image"),
         ({"num_frames": 1, "num_steps": 1}, [PREDICT], "predict", "text2world"),
         ({"model": "p"}, [PREDICT, REASON], "predict", "text2world"),
+        ({"model": "", "messages": []}, [PREDICT, REASON], "reason", "reasoner"),
         ({"model": "reason"}, [PREDICT, REASON], "reason", "reasoner"),
     ],
 )

@@ -2,7 +2,6 @@
 
 import importlib.machinery
 import importlib.util
-import json
 import re
 import shlex
 import subprocess
@@ -106,26 +105,6 @@ def test_the_whole_server_is_copied() -> None:
 )
 def test_the_rest_stays_out_of_the_build(path: str) -> None:
     assert is_ignored(path)
-
-
-def test_both_ways_to_run_the_image_start_serve() -> None:
-    commands = [json.loads(rest) for word, rest in INSTRUCTIONS if word == "CMD"]  # fails for the shell form
-    assert commands == [["serve"]]
-    # `docker run IMAGE serve` puts its word in place of CMD, and behind an entry point if there is one.
-    assert [json.loads(rest) for word, rest in INSTRUCTIONS if word == "ENTRYPOINT"] == [[]]
-    path = pairs("ENV")["PATH"].split(":")
-    assert path.index("/opt/cosmos") < path.index("/usr/bin")
-    assert path.index("/opt/venv/bin") < path.index("/usr/bin")
-    assert ("EXPOSE", "8080") in INSTRUCTIONS
-
-
-def test_labels_for_sagemaker() -> None:
-    labels = pairs("LABEL")
-    assert labels[f"{SAGEMAKER}capabilities.accept-bind-to-port"] == "true"
-    lock = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
-    cuda = re.search(r"^nvidia-cuda-runtime-cu12==(\d+\.\d+)", lock, re.MULTILINE)
-    assert cuda is not None
-    assert labels[f"{SAGEMAKER}inference.cuda.verified_versions"] == cuda[1]
 
 
 def test_the_nvidia_runtime_gives_the_container_its_gpus() -> None:
