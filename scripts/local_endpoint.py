@@ -4,6 +4,7 @@ Starts ./serve as the platform does, or takes a server that already runs (--url)
     boto3.client("sagemaker-runtime", endpoint_url="http://127.0.0.1:8081")   invoke_endpoint, ..._with_response_stream,
                                                                               and with --async-output-s3-uri ..._async
     OpenAI(base_url="http://127.0.0.1:8081/endpoints/any/openai/v1")
+    LocalSagemakerRuntimeClient({"local": {"serving_port": 8081}})            the SageMaker SDK's, as to a container
 SIGTERM or SIGINT ends both; serve gets 30 seconds, and its exit code is passed on. With --container it is an image that
 is started in place of ./serve, by docker or podman.
 

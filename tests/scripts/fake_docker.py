@@ -31,6 +31,8 @@ def run(arguments: list[str], folder: Path) -> int:
     if told.image == "nowhere":
         print("Unable to find image 'nowhere:latest' locally", file=sys.stderr)  # noqa: T201
         return 125
+    if told.image == "large":  # its layers are still being fetched, and there is no container yet
+        time.sleep(60)
     inside = {"PATH": os.environ["PATH"]}
     for each in told.env:
         name, given, value = each.partition("=")

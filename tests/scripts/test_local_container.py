@@ -122,6 +122,17 @@ def test_the_exit_code_of_a_container_that_ends_by_itself(
     assert [call[1] for call in calls(tmp_path)] == ["run"]
 
 
+def test_it_ends_while_the_image_is_still_being_fetched(tmp_path: Path, runtime: dict[str, str]) -> None:
+    with door(["--container", "large"], runtime, tmp_path / "log") as (process, _):
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "calls").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) != 0
+    assert [call[1] for call in calls(tmp_path)] == ["run", "stop"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

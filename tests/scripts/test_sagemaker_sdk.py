@@ -3,14 +3,17 @@
 import base64
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scripts.local.door import Limits, make_door
 from tests.conftest import CPU_THREADS, ROOT, Server, free_port, serve_command
 from tests.container.media import frames_of_mp4
 from tests.container.test_batch import check, records
+from tests.scripts.test_local_endpoint import running
 
 INTERPRETER = ROOT / ".venv-deploy" / "bin" / "python"
 pytestmark = [
@@ -42,19 +45,29 @@ def sdk(home: Path, what: str, told: dict[str, Any]) -> Any:
     return json.loads(done.stdout)
 
 
-def invoked(server: Server, home: Path, *calls: dict[str, Any]) -> list[dict[str, Any]]:
-    answers: list[dict[str, Any]] = sdk(home, "invoke", {"port": server.client.base_url.port, "calls": calls})
+def invoked(port: int | None, home: Path, *calls: dict[str, Any]) -> list[dict[str, Any]]:
+    answers: list[dict[str, Any]] = sdk(home, "invoke", {"port": port, "calls": calls})
     for answer in answers:
         answer["body"] = base64.b64decode(answer["body"])
     return answers
 
 
-def test_the_runtime_client_as_it_is(server: Server, home: Path) -> None:
+@pytest.fixture(params=["container", "front door"])
+def port(server: Server, request: pytest.FixtureRequest) -> Iterator[int | None]:
+    """Where the client finds the server: itself, or scripts/local_endpoint.py in front of it."""
+    if request.param == "container":
+        yield server.client.base_url.port
+    else:
+        with running(make_door(str(server.client.base_url), Limits())) as address:
+            yield int(address.rpartition(":")[2])
+
+
+def test_the_runtime_client_as_it_is(port: int | None, home: Path) -> None:
     """Contract 1.4 to 1.6, check 7a."""
     question = {"Body": json.dumps(WORDS), "ContentType": "application/json"}
     video = {"Body": json.dumps(TINY), "ContentType": "application/json", "Accept": "video/mp4"}
     told, made, bad = invoked(
-        server,
+        port,
         home,
         question,
         video,
@@ -71,11 +84,11 @@ def test_the_runtime_client_as_it_is(server: Server, home: Path) -> None:
     ] == "tenant-17"
 
 
-def test_what_the_runtime_client_sends_reaches_its_route_and_its_job(server: Server, home: Path) -> None:
+def test_what_the_runtime_client_sends_reaches_its_route_and_its_job(port: int | None, home: Path) -> None:
     """Contract 1.5: Custom-Attributes and Inference-Id."""
-    call = {"ContentType": "application/json", "InferenceId": "sdk-1"}
+    call = {"ContentType": "application/json", "InferenceId": f"sdk-{port}"}
     models, first, again, other = invoked(
-        server,
+        port,
         home,
         {"Body": "", "CustomAttributes": "route=/v1/models", "Accept": "application/json"},
         {**call, "Body": json.dumps(TINY), "TargetVariant": "AllTraffic"},
