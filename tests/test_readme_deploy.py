@@ -12,6 +12,7 @@ import boto3
 import botocore.session
 import pytest
 
+from cosmos_handler.settings import read_settings
 from tests.conftest import ROOT
 from tests.s3 import S3, running_s3
 from tests.shapes import faults
@@ -107,6 +108,7 @@ def test_endpoints_from_their_model_to_their_end(
     asked = block('EndpointName="cosmos", EndpointConfigName="cosmos"', aws, monkeypatch, tmp_path)
     container = asked["CreateModel"]["PrimaryContainer"]
     assert container["Image"] == f"{repository}:1"
+    read_settings(container["Environment"])
     sources = [container["ModelDataSource"], *container["AdditionalModelDataSources"]]
     assert [each["S3DataSource"]["S3Uri"] for each in sources] == [
         f"s3://{BUCKET}/models/",
@@ -144,6 +146,7 @@ def test_an_archive_of_weights(aws: S3, tmp_path: Path) -> None:
 def test_a_transform_job(aws: S3, repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = block("create_transform_job", aws, monkeypatch, tmp_path)
     container = asked["CreateModel"]["PrimaryContainer"]
+    assert read_settings(container["Environment"] | {"SAGEMAKER_BATCH": "true"}).is_batch_transform
     assert "ModelDataSource" not in container  # which the platform refuses for batch transform
     job = asked["CreateTransformJob"]
     image = job["TransformResources"]["TransformAmiVersion"]
