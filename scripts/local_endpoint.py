@@ -4,7 +4,9 @@ Starts ./serve as the platform does, or takes a server that already runs (--url)
     boto3.client("sagemaker-runtime", endpoint_url="http://127.0.0.1:8081")   invoke_endpoint, ..._with_response_stream,
                                                                               and with --async-output-s3-uri ..._async
     OpenAI(base_url="http://127.0.0.1:8081/endpoints/any/openai/v1")
-SIGTERM or SIGINT ends both; serve gets 30 seconds, and its exit code is passed on, also where it ends by itself.
+    LocalSagemakerRuntimeClient({"local": {"serving_port": 8081}})            the SageMaker SDK's, as to a container
+SIGTERM or SIGINT ends both; serve gets 30 seconds, and its exit code is passed on, also where it ends by itself. With
+--container it is an image that is started in place of ./serve, by docker or podman.
 
 A batch transform job, with --batch-input and --batch-output (files, or s3:// by boto3's environment), starts serve
 with SAGEMAKER_BATCH=true, splits, sends, tries again and assembles as the platform does, and ends; 1 where the file was
@@ -34,6 +36,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from scripts.local.batch import BatchFailed, Job, transform  # noqa: E402
+from scripts.local.container import Container, ContainerError, add_options, wish_of  # noqa: E402
 from scripts.local.door import Limits, make_door  # noqa: E402
 from scripts.local.objects import Objects  # noqa: E402
 from scripts.local.queue import Destination  # noqa: E402
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(KeyboardInterrupt):
             answer_at(options, options.url, limits, None)
         return 0
-    process, url = start({})
+    process, url = start(options, {})
     failed = False
     try:
         if not (failed := not wait_until_ready(process, url, options.startup_seconds)):
@@ -87,7 +90,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--accept", default="application/jsonlines")
     parser.add_argument("--max-retries", type=int, choices=range(4), default=3, help="of one request (3)")
     parser.add_argument("--timeout-seconds", type=float, default=600, help="of one request of a batch (600)")
+    add_options(parser)
     options = parser.parse_args(arguments)
+    try:
+        options.container = wish_of(options)
+    except ContainerError as error:
+        parser.error(str(error))
     if bool(options.batch_input) != bool(options.batch_output):
         parser.error("--batch-input and --batch-output go together")
     return options
@@ -113,7 +121,7 @@ def run_batch(options: argparse.Namespace) -> int:
         "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": options.max_concurrent_transforms,
     }
     environ = {name: str(value) for name, value in said.items() if value is not None}
-    process, url = (None, options.url) if options.url else start({"SAGEMAKER_BATCH": "true", **environ})
+    process, url = (None, options.url) if options.url else start(options, {"SAGEMAKER_BATCH": "true", **environ})
     try:
         if process is not None and not wait_until_ready(process, url, options.startup_seconds):
             return 1
@@ -153,13 +161,15 @@ def answer_at(options: argparse.Namespace, url: str, limits: Limits, process: su
         sys.exit(1)  # uvicorn has said why
 
 
-def start(environ: dict[str, str]) -> tuple[subprocess.Popen[bytes], str]:
-    """serve as the platform starts it, on a free port, and its address."""
+def start(options: argparse.Namespace, environ: dict[str, str]) -> tuple[subprocess.Popen[bytes], str]:
+    """serve as the platform starts it, as a process or in a container, on a free port, and its address."""
     port = free_port()
-    there = os.environ | environ | {"SAGEMAKER_BIND_TO_PORT": str(port)}
+    url = f"http://127.0.0.1:{port}"
+    told = environ | {"SAGEMAKER_BIND_TO_PORT": str(port)}
+    if options.container:
+        return Container(options.container, port, told), url
     # A session of its own: Ctrl-C must reach serve as the SIGTERM that the platform sends, once.
-    process = subprocess.Popen([str(ROOT / "serve"), "serve"], env=there, start_new_session=True)
-    return process, f"http://127.0.0.1:{port}"
+    return subprocess.Popen([str(ROOT / "serve"), "serve"], env=os.environ | told, start_new_session=True), url
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], url: str, seconds: float) -> bool:

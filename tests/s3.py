@@ -15,7 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError
 
-from tests.conftest import free_port
+from tests.conftest import ROOT, free_port
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,13 @@ def refusing_s3(code: str, *methods: str) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def running_s3(folder: Path, *buckets: str) -> Iterator[S3]:
-    """moto's server with these buckets."""
+def running_s3(folder: Path, *buckets: str, module: str = "moto.server") -> Iterator[S3]:
+    """moto's server with these buckets; with tests.moto_server it has SageMaker's newer instances too."""
     port = free_port()
     environment = _leading_to(port)
     with (folder / "moto.log").open("wb") as log:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        server = subprocess.Popen(command, stdout=log, stderr=log)
+        command = [sys.executable, "-m", module, "-H", "127.0.0.1", "-p", str(port)]
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
         try:
             s3 = S3(environment)
             deadline = time.monotonic() + 60

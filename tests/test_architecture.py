@@ -61,7 +61,7 @@ def test_the_changelog_begins_with_this_version() -> None:
 
 
 def test_locks_hold_pins_and_hashes_and_no_addresses() -> None:
-    for lock in ("requirements.lock", "requirements-dev.lock"):
+    for lock in ("requirements.lock", "requirements-dev.lock", "requirements-deploy.lock"):
         text = (ROOT / lock).read_text()
         assert not re.search(r"https?://|index-url|find-links", text)
         pins = re.findall(r"^[a-z0-9][\w.-]*==", text, re.MULTILINE)

@@ -138,7 +138,7 @@ def test_openais_client_makes_a_job(address: str, tmp_path: Path) -> None:
 
 def test_boto3_through_the_front_door(address: str, tmp_path: Path) -> None:
     assert "--async-output-s3-uri s3://my-bucket/results" in command(".venv/bin/python scripts/local_endpoint.py --url")
-    calls, asynchronous = (each for each in PYTHON if "boto3.client" in each)
+    calls, asynchronous = (each for each in PYTHON if 'boto3.client("sagemaker-runtime")' in each)
     (tmp_path / "calls.py").write_text(calls)
     (tmp_path / "asynchronous.py").write_text(asynchronous)
     asked = {"model": "predict2.5", "prompt": "A cube.", "resolution": "64,96", "num_output_frames": 5, "num_steps": 1}
@@ -192,7 +192,7 @@ def test_the_table_of_cards_is_what_the_planner_says() -> None:
 
 
 def test_no_command_is_left_out() -> None:
-    """A new block of commands needs a test. Images are built by scripts/build_image, which tries what it built."""
+    """A new block of commands needs a test: for aws in test_readme_deploy.py. What builds images tries them itself."""
     known = (
         "scripts/demo",
         "COSMOS_MODEL_DIR=model_artifacts/tiny_all .venv/bin/python scripts/local_endpoint.py",
@@ -200,5 +200,8 @@ def test_no_command_is_left_out() -> None:
         "curl",
         "docker",
         "scripts/build_image",
+        "repository=$(aws",
+        "tar",
+        "aws",
     )
     assert [block for block in COMMANDS if not block.startswith(known)] == []

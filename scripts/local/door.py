@@ -61,6 +61,9 @@ def make_door(
             Route(here + "/invocations-response-stream", door.stream, methods=["POST"]),
             Route(here + openai, door.openai, methods=["GET", "POST", "DELETE"]),
             Route(here + "/inference-components/{component}" + openai, door.openai, methods=["GET", "POST", "DELETE"]),
+            Route("/ping", door.own),
+            Route("/execution-parameters", door.own),
+            Route("/invocations", door.own, methods=["POST"]),
         ],
         lifespan=life,
     )
@@ -124,13 +127,20 @@ class _Door:
         return await self.queue.accept(request, body, headers)
 
     async def openai(self, request: Request) -> Response:
+        return await self._passed(request, "/v1/" + request.path_params["rest"])
+
+    async def own(self, request: Request) -> Response:
+        """The container's own paths, which the SageMaker SDK calls in its local mode; statuses are the container's."""
+        return await self._passed(request, request.url.path)
+
+    async def _passed(self, request: Request, path: str) -> Response:
         """Whatever the container answers, as it is; its errors too, which the client knows by their status."""
         body = await self._body(request)
         if body is None:
             return self._too_large()
         headers = _forwarded(request, "InvokeEndpoint")
-        path = httpx2.URL(path="/v1/" + request.path_params["rest"], query=request.url.query.encode())
-        asked = self.container.build_request(request.method, path, content=body, headers=headers)
+        url = httpx2.URL(path=path, query=request.url.query.encode())
+        asked = self.container.build_request(request.method, url, content=body, headers=headers)
         deadline = asyncio.get_running_loop().time() + self.limits.stream_seconds
         try:
             async with asyncio.timeout(self.limits.answer_seconds):

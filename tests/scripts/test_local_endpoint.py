@@ -139,6 +139,7 @@ def test_a_stream_over_its_time_ends_in_an_exception(runtime: Any) -> None:
     answer = runtime.invoke_endpoint_with_response_stream(EndpointName="e", Body=b"endless")
     with pytest.raises(EventStreamError, match="ModelStreamError"):
         list(answer["Body"])
+    answer["Body"].close()  # botocore leaves it open after an exception
 
 
 def test_accept_of_a_stream_call_reaches_the_container(runtime: Any) -> None:
