@@ -19,7 +19,7 @@ LONG = {"prompt": "a robot", "resolution": "128,192", "num_output_frames": 17, "
 # What comes back in a header beside a file, as large as it may be.
 MUCH = {"name": "n" * 64, "extra": {"shelf": "s" * 1500}}
 CHAT = {"model": "", "messages": [{"role": "user", "content": "Say something."}], "max_tokens": 3}
-MALFORMED = (Ask(b"{not json"), Ask(b""), Ask(b'{"prompt": '))
+MALFORMED = (Ask(b"{not json"), Ask(b'{"prompt": '))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -105,7 +105,7 @@ def _own(client: httpx2.Client) -> Container:
         file=Ask(json.dumps({**TINY, **MUCH}).encode(), accept="video/mp4"),
         streams=(Ask(tiny, accept="text/event-stream"), Ask(tiny, accept="application/jsonlines")),
         chat=json.dumps(CHAT).encode(),
-        bad=(*MALFORMED, _json({**TINY, "stepz": "s" * 10_000}), _json({**TINY, "x" * 10_000: 1})),
+        bad=(*MALFORMED, Ask(b""), _json({**TINY, "stepz": "s" * 10_000}), _json({**TINY, "x" * 10_000: 1})),
         is_ours=True,
         echo="name",
     )

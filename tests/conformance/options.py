@@ -20,4 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--batch", action="store_true", help="it is in a batch transform job: only that is asked, in JSON Lines"
     )
     group.addoption("--echo", metavar="FIELD", help="a field of the request that its answer repeats, to see the order")
+    group.addoption(
+        "--concurrent", type=int, default=4, help="calls at once that must be served, as the endpoint sets [4]"
+    )
     group.addoption("--seconds", type=float, default=60.0, help="an answer may take this long [60]")
