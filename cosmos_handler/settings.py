@@ -150,14 +150,14 @@ VARIABLES = (
         "result_seconds",
         whole(1, 10**7),
         "86400",
-        "how long an ended job of /v1/videos and its file are kept",
+        "how long an ended job of /v1/videos and its file are kept, and the answer to a request that may come again",
     ),
     Variable(
         "COSMOS_RESULT_BYTES",
         "result_bytes",
         whole(0, 2**50),
         str(8 * _GIB),
-        "most bytes of such files; the oldest go first, the newest stays",
+        "most bytes of such files, half of it for either kind; the oldest go first, the newest stays",
     ),
     Variable(
         "COSMOS_STOP_SECONDS", "stop_seconds", whole(0, 25), "20", "after SIGTERM, time for the running job to end"

@@ -96,8 +96,8 @@ def jobs_of(settings: Settings, engine: Engine, shelf: Shelf | None, *, owner: s
 
 
 def keep_limits(settings: Settings) -> KeepLimits:
-    """How long and how much of what has ended is kept."""
-    return KeepLimits(settings.result_seconds, settings.result_bytes)
+    """How long and how much of what has ended each of two stores keeps: of jobs, and of answers to requests."""
+    return KeepLimits(settings.result_seconds, settings.result_bytes // 2)
 
 
 def _model_source(models: ModelSettings) -> ModelSource:

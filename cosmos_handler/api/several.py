@@ -22,6 +22,7 @@ from cosmos_handler.api.json_text import JSON_LINES
 from cosmos_handler.api.presence import while_there
 from cosmos_handler.api.recognition import understand_one
 from cosmos_handler.api.stream import HEARTBEAT, HEARTBEAT_SECONDS, event
+from cosmos_handler.engine.delivery import named_object
 from cosmos_handler.errors import BacklogFull, CosmosError, InvalidBody, InvalidField, RequestError, Unavailable
 from cosmos_handler.redaction import texts_in
 from cosmos_handler.schemas.invocation import Invocation
@@ -173,7 +174,7 @@ class _SeveralStream(StreamingResponse):
 
 def _entries(caller: Caller, jobs: Sequence[dict[str, Any] | RequestError], body: Body) -> list[Entry]:
     _refuse_unmentioned(jobs, body.uploads)
-    return [_entry(caller, job, body) for job in jobs]
+    return _without_overwriting([_entry(caller, job, body) for job in jobs])
 
 
 def _entry(caller: Caller, job: dict[str, Any] | RequestError, body: Body) -> Entry:
@@ -189,6 +190,22 @@ def _entry(caller: Caller, job: dict[str, Any] | RequestError, body: Body) -> En
     if isinstance(invocation.request, ChatRequest) and invocation.request.stream:
         return Entry(InvalidField("stream", "is not possible in a list", allowed="false"), echo)
     return Entry((invocation, face), echo)
+
+
+def _without_overwriting(entries: Sequence[Entry]) -> list[Entry]:
+    """The same, but for a job whose result would replace that of one before it in the list."""
+    taken: dict[str, int] = {}
+    kept = []
+    for index, entry in enumerate(entries):
+        uri = None if isinstance(entry.asked, CosmosError) else named_object(entry.asked[0])
+        if uri is not None and not isinstance(entry.asked, CosmosError) and taken.setdefault(uri, index) != index:
+            field = entry.asked[0].written("output_s3_uri")
+            problem = f"is the object of job {taken[uri] + 1} of this list as well"
+            entry = Entry(
+                InvalidField(field, problem, allowed="a prefix that ends in /, or a key of its own"), entry.echo
+            )
+        kept.append(entry)
+    return kept
 
 
 def _refuse_unmentioned(jobs: Sequence[dict[str, Any] | RequestError], uploads: Mapping[str, Upload]) -> None:

@@ -47,6 +47,12 @@ def order_for(
     return Order(address, MEDIA_TYPES[encoding], job_id, field=named, presign_seconds=presign_seconds)
 
 
+def named_object(invocation: Invocation) -> str | None:
+    """The object that a request names for its result; None where it names none, or a prefix."""
+    uri: str | None = getattr(invocation.request, "output_s3_uri", None)
+    return None if uri is None or uri.endswith("/") else uri
+
+
 class Deliveries:
     """The results that are being stored. Meanwhile their jobs run on, though no model process has them any more."""
 

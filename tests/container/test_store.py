@@ -92,6 +92,15 @@ def test_streams_lists_and_kept_jobs_say_where_it_is(place: Place) -> None:
     assert shown["url"].startswith("http")
 
 
+def test_no_job_of_a_list_replaces_the_result_of_another(place: Place) -> None:
+    bodies = [{**ASK, "output_s3_uri": f"s3://named/twice/{name}"} for name in ("a.mp4", "", "a.mp4", "b.mp4", "")]
+    told = place.server.client.post("/invocations", json=bodies).json()
+    assert [("error" in each) for each in told] == [False, False, True, False, False]
+    assert told[2]["error"]["field"] == "output_s3_uri"
+    assert "is the object of job 1 of this list as well" in told[2]["error"]["message"]
+    assert place.s3.object("s3://named/twice/a.mp4")["ContentLength"] == told[0]["size_bytes"]
+
+
 def test_the_script_says_where_it_is(place: Place, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(ASK))
     command = [sys.executable, str(ROOT / "scripts" / "invoke.py"), "a.json", "--out", str(tmp_path / "out")]
