@@ -6,7 +6,14 @@ _LISTENING = "0A"
 
 
 def open_ports(pid: int) -> set[tuple[str, int]]:
-    """Protocol and port of every socket on which it listens."""
+    """Protocol and port of every socket on which it listens; none of one that has ended, which has no sockets."""
+    try:
+        return _open_ports(pid)
+    except OSError:
+        return set()
+
+
+def _open_ports(pid: int) -> set[tuple[str, int]]:
     links = (entry.readlink().name for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink())
     inodes = {name.removeprefix("socket:[").removesuffix("]") for name in links if name.startswith("socket:[")}
     ports = set()
