@@ -13,13 +13,14 @@ import pytest
 
 from tests.conftest import Server, running_server
 from tests.container.stream import events_in
-from tests.container.test_life import LONG
 from tests.container.test_videos import create, get, wait_until
 from tests.s3 import S3, running_s3
 
 pytestmark = pytest.mark.model
 
 ASK = {"prompt": "A robot.", "resolution": "64,96", "num_output_frames": 5, "num_steps": 2, "seed": 7}
+# Longer than it takes until its instance hears that another one was asked to cancel it.
+LONG = {"prompt": "A robot.", "resolution": "240,416", "num_output_frames": 33, "num_steps": 200}
 LOST_SECONDS = 8
 
 
