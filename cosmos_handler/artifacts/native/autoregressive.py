@@ -119,8 +119,8 @@ def find_model(folder: Path) -> NativeModel:
     look = Inspection(folder)
     part = examine_model(look)
     if part is None or look.faults:
-        told = "".join(f"\n- {fault}" for fault in look.faults)
-        raise CheckpointError(f"{folder} holds no {_TITLE} that can be loaded:{told}")
+        faults = "".join(f"\n  - {fault}" for fault in look.faults)
+        raise CheckpointError(f"{folder} is not a complete {_TITLE} checkpoint:{faults}")
     return NativeModel(str(folder.resolve()), part)
 
 

@@ -63,6 +63,8 @@ def test_temperature_zero_takes_the_likeliest(reference: Reference) -> None:
     scores = torch.from_numpy(reference["plain"])
     drawn = sampler(*[(0.0, 1.0, seed) for seed in range(24)]).draw(scores)
     assert drawn.equal(scores.argmax(-1))
+    tied = torch.tensor([[1.0, 3.0, 3.0, 2.0]]).expand(24, 4)
+    assert len(set(sampler(*[(0.0, 1.0, seed) for seed in range(24)], vocabulary=4).draw(tied).tolist())) == 1
 
 
 @pytest.mark.parametrize(("top_p", "possible"), [(0.55, {0}), (0.65, {0, 1}), (0.9, {0, 1, 2}), (1.0, {0, 1, 2, 3})])
