@@ -160,3 +160,20 @@ def test_the_published_sizes() -> None:
         "12B": (11.56, 12800, 12800, ()),
         "13B-Video2World": (13.32, 12801, 12864, (64000,)),
     }
+
+
+def test_a_step_is_one_graph_that_serves_every_position(network: Network) -> None:
+    import torch
+
+    model = network("text_yarn")
+    graphs = []
+
+    def keep(graph: Any, _: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(model, backend=keep, fullgraph=True, dynamic=False)
+    tokens, positions, cache = torch.tensor([[3], [4]]), torch.tensor([5, 9]), empty_cache(model, batch=2)
+    for step in range(3):
+        assert compiled(tokens, cache, positions + step).equal(model(tokens, cache, positions + step))
+    assert len(graphs) == 1

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scripts.tiny.native import shapes
 
-REFERENCE = Path(__file__).parent / "reference.npz"
+REFERENCE = Path(__file__).parent / "network.npz"
 
 # Each: whether it reads text, and whether its positions are stretched.
 CASES = {"plain": (False, False), "yarn": (False, True), "text": (True, False), "text_yarn": (True, True)}
