@@ -8,15 +8,11 @@ Tensors keep their values and their types; only their names change. Nothing is d
 
 import argparse
 import importlib.util
-import json
-import os
 import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
@@ -27,9 +23,7 @@ from cosmos_handler.artifacts.elsewhere import Elsewhere  # noqa: E402
 from cosmos_handler.artifacts.lora import FOLDER as LORA_FOLDER  # noqa: E402
 from cosmos_handler.artifacts.transfer import BRANCHES  # noqa: E402
 from cosmos_handler.errors import CheckpointError  # noqa: E402
-
-if TYPE_CHECKING:
-    import torch
+from scripts.converted.folder import new_folder, run_again_in_venv, write_json, write_tensors  # noqa: E402
 
 # A part → its folder in diffusers' layout, and the class in its config.json. NVIDIA's word for the VAE is tokenizer.
 _FOLDERS = {
@@ -66,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 1 when the checkpoint or the folder is refused."""
     options = _parse(arguments)
     if importlib.util.find_spec("torch") is None:
-        _run_again_in_venv()
+        run_again_in_venv("convert.py")
     began = time.monotonic()
     elsewhere = Elsewhere(
         text_encoders=tuple(path.absolute() for path in options.text_encoder),
@@ -88,12 +82,7 @@ def convert(checkpoint: Checkpoint, destination: Path, *, max_shard_bytes: int, 
 
     Raises CheckpointError where the folder is not empty, or the files do not hold what their headers say.
     """
-    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        raise CheckpointError(f"{destination} is there already and is not an empty folder")
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".convert-", dir=destination.parent) as folder:
-        staged = Path(folder) / "checkpoint"
-        staged.mkdir()
+    with new_folder(destination) as staged:
         for part in checkpoint.parts:
             if part.native is not None:
                 _write_part(checkpoint, part, staged, max_shard_bytes=max_shard_bytes)
@@ -103,15 +92,10 @@ def convert(checkpoint: Checkpoint, destination: Path, *, max_shard_bytes: int, 
             _take(Path(checkpoint.path) / LORA_FOLDER, staged / LORA_FOLDER, link=False)
         _take_tokenizer(checkpoint.folder_of("tokenizer"), staged / "tokenizer")
         _take(checkpoint.folder_of("scheduler"), staged / "scheduler", link=False)
-        _write_json(staged / "model_index.json", {"_class_name": _PIPELINES[checkpoint.family], **_INDEX})
-        if destination.exists():
-            destination.rmdir()
-        staged.rename(destination)
+        write_json(staged / "model_index.json", {"_class_name": _PIPELINES[checkpoint.family], **_INDEX})
 
 
 def _write_part(checkpoint: Checkpoint, part: Part, staged: Path, *, max_shard_bytes: int) -> None:
-    from safetensors.torch import save_file
-
     from cosmos_handler.memory.native import native_tensors
 
     if part.native is None:
@@ -119,32 +103,12 @@ def _write_part(checkpoint: Checkpoint, part: Part, staged: Path, *, max_shard_b
     name, class_name = _FOLDERS[part.name]
     folder = staged / name
     folder.mkdir(parents=True)
-    _write_json(folder / "config.json", {"_class_name": class_name, **part.native.config})
-    shards = list(_shards(native_tensors(checkpoint, part, part.native), max_shard_bytes))
-    weight_map, written_bytes = {}, 0
-    for number, shard in enumerate(shards, start=1):
-        file = f"{_STEM}.safetensors" if len(shards) == 1 else f"{_STEM}-{number:05}-of-{len(shards):05}.safetensors"
-        save_file(shard, folder / file, metadata={"format": "pt"})
-        (folder / file).chmod(0o644)  # the library leaves its files to their owner
-        weight_map |= dict.fromkeys(shard, file)
-        written_bytes += sum(tensor.nbytes for tensor in shard.values())
-        print(f"{name}/{file}: {written_bytes / part.size_bytes:.0%} of {part.size_bytes / 1e9:.2f} GB", flush=True)
-    if len(shards) > 1:
-        content = {"metadata": {"total_size": written_bytes}, "weight_map": weight_map}
-        _write_json(folder / f"{_STEM}.safetensors.index.json", content)
-
-
-def _shards(tensors: "Mapping[str, torch.Tensor]", max_bytes: int) -> "Iterator[dict[str, torch.Tensor]]":
-    """The tensors in groups of at most so many bytes, or of one."""
-    shard: dict[str, Any] = {}
-    size_bytes = 0
-    for name, tensor in tensors.items():
-        if shard and size_bytes + tensor.nbytes > max_bytes:
-            yield shard
-            shard, size_bytes = {}, 0
-        shard[name] = tensor.contiguous()
-        size_bytes += tensor.nbytes
-    yield shard
+    write_json(folder / "config.json", {"_class_name": class_name, **part.native.config})
+    tensors = native_tensors(checkpoint, part, part.native)
+    write_tensors(
+        folder, _STEM, tensors,
+        size_bytes=part.size_bytes, max_shard_bytes=max_shard_bytes, shown_as=f"{name}/",
+    )  # fmt: skip
 
 
 def _take(source: Path, target: Path, *, link: bool) -> None:
@@ -163,10 +127,6 @@ def _take_tokenizer(source: Path, target: Path) -> None:
             if file.is_file():
                 shutil.copy(file, target)
     print(f"tokenizer: copied from {source}", flush=True)
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _found(source: Path, elsewhere: Elsewhere) -> Checkpoint:
@@ -200,13 +160,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--shard-gb", metavar="N", type=float, default=5.0, help="largest file, in GB (default 5)")
     parser.add_argument("--link", action="store_true", help="link to the text encoder instead of copying it")
     return parser.parse_args(arguments)
-
-
-def _run_again_in_venv() -> NoReturn:
-    python = ROOT / ".venv" / "bin" / "python"
-    if not python.is_file() or Path(sys.prefix) == ROOT / ".venv":
-        sys.exit(f"convert: {sys.executable} has no torch; run .venv/bin/python scripts/convert.py …")
-    os.execv(python, [str(python), *sys.argv])  # noqa: S606 (no shell is wanted)
 
 
 if __name__ == "__main__":

@@ -29,10 +29,12 @@ CHECKPOINTS = {
     "reason1": "scripts.tiny.reason1",
     "reason2": "scripts.tiny.reason2",
 }
-# The same for those that NVIDIA publishes in a form of its own as well.
+# The same for those that NVIDIA publishes in a form of its own as well, or in that alone.
 NATIVE_CHECKPOINTS = {
     "predict2.5": "scripts.tiny.native_predict2_5",
     "transfer2.5": "scripts.tiny.native_transfer2_5",
+    "autoregressive": "scripts.tiny.native_autoregressive",
+    "autoregressive_text": "scripts.tiny.native_autoregressive_text",
 }
 # Those that make pictures, and so need guardrails: each gets some of its own, in a folder of that name.
 GENERATORS = ("cosmos3", "predict2.5", "transfer2.5")
@@ -53,6 +55,8 @@ names:
 with --native:
   predict2.5   its main branch: base/post-trained/*_ema_bf16.pt and tokenizer.pth, and a text encoder beside them
   transfer2.5  its main branch: general/edge (blur, depth, seg)/*_ema_bf16.pt; a VAE and a text encoder beside them
+  autoregressive, autoregressive_text
+               nvidia/Cosmos-Predict1-4B and -5B-Video2World, of which there is no other form: model.pt and config.json
 
 examples:
   scripts/make_tiny.py all --out model_artifacts/tiny
@@ -145,7 +149,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make_tiny.py", description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", metavar="NAME", choices=[*CHECKPOINTS, GUARDRAILS, "all"], help="which one; see below")
+    names = [*dict.fromkeys([*CHECKPOINTS, *NATIVE_CHECKPOINTS]), GUARDRAILS, "all"]
+    parser.add_argument("name", metavar="NAME", choices=names, help="which one; see below")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder to write, made if absent")
     parser.add_argument("--native", action="store_true", help="write NVIDIA's own form instead, where it has one")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the random weights (default 0)")
@@ -155,6 +160,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.native and options.name not in (*NATIVE_CHECKPOINTS, "all"):
         parser.error(f"{options.name} has no form of NVIDIA's own; --native is for {', '.join(NATIVE_CHECKPOINTS)}")
+    if not options.native and options.name not in (*CHECKPOINTS, GUARDRAILS, "all"):
+        parser.error(f"{options.name} has NVIDIA's own form alone: pass --native")
     return options
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Family = Literal["predict2.5", "transfer2.5", "cosmos3", "reason1", "reason2"]
 
@@ -13,6 +13,15 @@ Family = Literal["predict2.5", "transfer2.5", "cosmos3", "reason1", "reason2"]
 BLOCK_SERIES = ("transformer_blocks", "control_blocks", "layers", "blocks", "block", "h")
 
 CONTROL_PART = "control_"  # and NVIDIA's name of the control: what the branches of a transfer model are called
+
+
+class Located(Protocol):
+    """Whatever has its files in a folder, and names them relative to it."""
+
+    @property
+    def path(self) -> str:
+        """The folder, absolute."""
+        ...
 
 
 @dataclass(frozen=True)

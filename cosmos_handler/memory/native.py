@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from accelerate import init_empty_weights
 
-from cosmos_handler.artifacts.checkpoint import Checkpoint, Native, Part
-from cosmos_handler.artifacts.guardrail import Guardrails
+from cosmos_handler.artifacts.checkpoint import Located, Native, Part
 from cosmos_handler.errors import CheckpointError
 
 
-def native_tensors(checkpoint: Checkpoint | Guardrails, part: Part, native: Native) -> dict[str, torch.Tensor]:
+def native_tensors(checkpoint: Located, part: Part, native: Native) -> dict[str, torch.Tensor]:
     """The tensors of a part by the library's names, as they are stored, mapped from the file and not read yet.
 
     Raises CheckpointError where the file does not hold them.
@@ -32,7 +31,7 @@ def native_tensors(checkpoint: Checkpoint | Guardrails, part: Part, native: Nati
         raise CheckpointError(f"{path} does not load: {type(error).__name__}: {error}") from error
 
 
-def load_native(checkpoint: Checkpoint | Guardrails, part: Part, native: Native, loader: Any) -> torch.nn.Module:
+def load_native(checkpoint: Located, part: Part, native: Native, loader: Any) -> torch.nn.Module:
     """The part, built from the configuration that its shapes gave, in the dtype in which it is stored.
 
     loader: the library's class. Raises CheckpointError where its tensors are not exactly those of the file.

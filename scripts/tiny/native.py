@@ -62,7 +62,7 @@ def _size(word: str | int, sizes: dict[str, int]) -> int:
 
 def _values(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
     """As the other tiny weights are drawn: ones for the gains of norms, small biases, matrices by their inputs."""
-    if name.endswith(("_norm.weight", ".gamma")):
+    if name.endswith(("norm.weight", ".gamma")):
         return torch.ones(shape)
     scale = 0.02 if len(shape) == 1 else 1 / math.sqrt(math.prod(shape[1:]))
     return torch.randn(shape, generator=generator(seed, name)) * scale

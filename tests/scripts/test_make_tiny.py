@@ -184,6 +184,24 @@ def test_nvidias_own_form_is_written_where_there_is_one(tmp_path: Path, capsys: 
     with pytest.raises(SystemExit):
         make_tiny.main(["reason2", "--native", "--out", str(tmp_path / "three")])
     assert "reason2 has no form of NVIDIA's own" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        make_tiny.main(["autoregressive", "--out", str(tmp_path / "three")])
+    assert "autoregressive has NVIDIA's own form alone: pass --native" in capsys.readouterr().err
+    assert not (tmp_path / "three").exists()
+
+
+@pytest.mark.parametrize(("name", "rows"), [("autoregressive", 64000), ("autoregressive_text", 64064)])
+def test_autoregressive_models_are_written_as_nvidia_publishes_them(tmp_path: Path, name: str, rows: int) -> None:
+    import torch
+
+    for folder in ("one", "two"):
+        make_tiny.write_checkpoint(name, tmp_path / folder, native=True)
+    files = files_in(tmp_path / "one")
+    assert (set(files), files) == ({"model.pt", "config.json"}, files_in(tmp_path / "two"))
+    state = torch.load(tmp_path / "one/model.pt", weights_only=True)
+    assert state["model.tok_embeddings.weight"].shape[0] == rows
+    assert state["model.output.weight"].shape[0] == 64000
+    assert state["model.norm.weight"].eq(1).all()
 
 
 @pytest.mark.usefixtures("no_network")

@@ -1,0 +1,112 @@
+"""Makes the rest of several videos, code by code, all of them in one batch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from cosmos_handler.families.autoregressive.cache import Cache
+from cosmos_handler.families.autoregressive.network import CosmosAutoregressive
+from cosmos_handler.families.autoregressive.sampling import Sampler, Sampling
+
+# How many more slots of the cache come into sight at a time, so that what is not filled yet is not read either.
+_SIGHT_SLOTS = 1024
+# How many steps the host may be ahead of the device: a cancelled request is noticed no later than that.
+_STEPS_AHEAD = 16
+
+
+@dataclass(frozen=True)
+class Request:
+    """A video to go on with.
+
+    codes: of its first frames, int64 [T, H, W] with fewer frames than the whole. text: the prompt's embeddings [M, C],
+    for the models that read text.
+    """
+
+    codes: torch.Tensor
+    sampling: Sampling
+    text: torch.Tensor | None = None
+
+
+@torch.inference_mode()
+def generate(
+    model: CosmosAutoregressive, requests: Sequence[Request], *, on_step: Callable[[int, int], None]
+) -> torch.Tensor:
+    """The codes of the whole videos, those that were given included: int64 [B, T, H, W].
+
+    on_step: called with the number of a step that is under way, from 1, and of all; each step makes a code of every
+    video that is not whole. What it raises ends the generation.
+    Raises ValueError where the codes are not those of a begin, or the texts not as the model reads them.
+    """
+    _check(model, requests)
+    video = _Video(model, requests)
+    for step in range(1, video.num_steps + 1):
+        video.step()
+        if step % _STEPS_AHEAD == 0 and video.device.type == "cuda":
+            torch.cuda.current_stream(video.device).synchronize()
+        on_step(step, video.num_steps)
+    return video.codes()
+
+
+def _check(model: CosmosAutoregressive, requests: Sequence[Request]) -> None:
+    frames, *size = model.config.latent_shape
+    for request in requests:
+        given, *given_size = request.codes.shape
+        if given_size != size or not 0 < given < frames:
+            raise ValueError(f"codes are {list(request.codes.shape)}, not 1 to {frames - 1} frames of {size}")
+    texts = {None if request.text is None else tuple(request.text.shape) for request in requests}
+    if len(texts) > 1 or (None in texts) is model.config.reads_text:
+        wanted = "one for each request, all of one length" if model.config.reads_text else "none"
+        raise ValueError(f"texts are {sorted(map(str, texts))}, and this model reads {wanted}")
+
+
+class _Video:
+    """The videos as they grow. Shapes, and places in memory, are the same in every step of one sight."""
+
+    def __init__(self, model: CosmosAutoregressive, requests: Sequence[Request]) -> None:
+        self._model, self._requests, self._config = model, requests, model.config
+        self.device, total = model.device, model.config.num_tokens
+        self._given = [len(self._config.begin_tokens) + request.codes.numel() for request in requests]
+        self.num_steps = total - min(self._given)
+        batch = len(requests)
+        # One more than the tokens: there, a video that is whole puts what it draws while others go on.
+        self._tokens = torch.zeros(batch, total + 1, dtype=torch.int64, device=self.device)
+        text_tokens = 0 if requests[0].text is None else len(requests[0].text)
+        self._cache = Cache.of(self._config, batch, device=self.device, dtype=model.dtype, text_tokens=text_tokens)
+        self._sampler = Sampler(
+            [request.sampling for request in requests], vocabulary=self._config.vocab_size, device=self.device
+        )
+        self._last = torch.tensor(self._given, device=self.device) - 1  # the newest token of each
+        self._steps_done = 0
+
+    def step(self) -> None:
+        """One more code of each: the first time from all that was given, then from the newest token."""
+        logits = self._read() if self._steps_done == 0 else self._go_on()
+        next_place = (self._last + 1)[:, None]
+        self._tokens.scatter_(1, next_place, self._sampler.draw(logits)[:, None])
+        self._last.add_(1).clamp_(max=self._config.num_tokens - 1)
+        self._steps_done += 1
+
+    def codes(self) -> torch.Tensor:
+        """All codes, without what stands before them."""
+        begin = len(self._config.begin_tokens)
+        return self._tokens[:, begin : self._config.num_tokens].reshape(-1, *self._config.latent_shape)
+
+    def _read(self) -> torch.Tensor:
+        """One request after the other, as their lengths differ: [B, V]."""
+        scores = []
+        begin = torch.tensor(self._config.begin_tokens, dtype=torch.int64, device=self.device)
+        for row, (request, given) in enumerate(zip(self._requests, self._given, strict=True)):
+            tokens = torch.cat([begin, request.codes.flatten().to(self.device)])[None]
+            self._tokens[row, :given] = tokens[0]
+            text = None if request.text is None else request.text.to(self.device)[None]
+            scores.append(self._model(tokens, self._cache.row(row), text=text, logits_to_keep=1)[:, -1])
+        return torch.cat(scores)
+
+    def _go_on(self) -> torch.Tensor:
+        """[B, V]."""
+        longest = min(max(self._given) + self._steps_done, self._config.num_tokens)
+        sight = -(-longest // _SIGHT_SLOTS) * _SIGHT_SLOTS
+        newest = self._tokens.gather(1, self._last[:, None])
+        scores: torch.Tensor = self._model(newest, self._cache.first(sight), self._last)[:, -1]
+        return scores
