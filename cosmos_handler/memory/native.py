@@ -12,6 +12,7 @@ from accelerate import init_empty_weights
 from cosmos_handler.artifacts.checkpoint import Checkpoint, Native, Part
 from cosmos_handler.artifacts.guardrail import Guardrails
 from cosmos_handler.errors import CheckpointError
+from cosmos_handler.memory.scripted import scripted_tensors
 
 
 def native_tensors(checkpoint: Checkpoint | Guardrails, part: Part, native: Native) -> dict[str, torch.Tensor]:
@@ -19,6 +20,8 @@ def native_tensors(checkpoint: Checkpoint | Guardrails, part: Part, native: Nati
 
     Raises CheckpointError where the file does not hold them.
     """
+    if part.files[0].endswith(".jit"):
+        return scripted_tensors({file: Path(checkpoint.path) / file for file in part.files}, native.names)
     (file,) = part.files
     path = Path(checkpoint.path) / file
     try:
