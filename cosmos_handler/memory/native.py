@@ -11,6 +11,7 @@ from accelerate import init_empty_weights
 
 from cosmos_handler.artifacts.checkpoint import Located, Native, Part
 from cosmos_handler.errors import CheckpointError
+from cosmos_handler.memory.scripted import scripted_tensors
 
 
 def native_tensors(checkpoint: Located, part: Part, native: Native) -> dict[str, torch.Tensor]:
@@ -18,6 +19,8 @@ def native_tensors(checkpoint: Located, part: Part, native: Native) -> dict[str,
 
     Raises CheckpointError where the file does not hold them.
     """
+    if part.files[0].endswith(".jit"):
+        return scripted_tensors({file: Path(checkpoint.path) / file for file in part.files}, native.names)
     (file,) = part.files
     path = Path(checkpoint.path) / file
     try:

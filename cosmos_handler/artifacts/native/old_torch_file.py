@@ -11,15 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cosmos_handler.artifacts.native.torch_file import (
-    BEFORE_ZIP,
-    Storage,
-    StructureReader,
-    is_tensor,
-    load_structure,
-    state_of,
-    stored_tensor,
-)
+from cosmos_handler.artifacts.native.archive import BEFORE_ZIP, Storage, stored_tensor
+from cosmos_handler.artifacts.native.torch_file import StructureReader, is_tensor, load_structure, state_of
 from cosmos_handler.artifacts.safetensors_header import StoredTensor
 from cosmos_handler.errors import CheckpointError
 

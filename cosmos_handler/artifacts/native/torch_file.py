@@ -1,26 +1,18 @@
-"""Reads which tensors a file of torch.save holds, without torch, without its data, and without running any of it.
-
-Such a file is a zip archive: a pickle with the structure, and one record of bytes for each storage.
-"""
+"""Reads which tensors a file of torch.save holds, without torch, without its data, and without running any of it."""
 
 import io
-import math
 import pickle
 import pickletools
-import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from cosmos_handler.artifacts.native.archive import Records, Storage, TensorView, opened
 from cosmos_handler.artifacts.safetensors_header import StoredTensor
 from cosmos_handler.errors import CheckpointError
 
-MAX_STRUCTURE_BYTES = 100_000_000  # the largest published checkpoints need a hundredth of it
-
-_LFS_POINTER = b"version https://git-lfs"
-BEFORE_ZIP = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
 _WRAPPERS = ("model", "module", "state_dict")  # under which trainers put the tensors beside their own state
 _DEEPEST = 3
 
@@ -54,24 +46,6 @@ class TorchFile:
     raw: bytes
 
 
-@dataclass(frozen=True)
-class Storage:
-    """The values that tensors are views of, as the structure describes them."""
-
-    dtype: str
-    value_bytes: int
-    key: str
-    num_values: int
-
-
-@dataclass(frozen=True)
-class _Tensor:
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-
-
 class _Aside:
     """Stands for an object that is no tensor; whatever is put into it is dropped."""
 
@@ -86,49 +60,20 @@ def read_torch_file(path: Path, *, shown_as: str | None = None) -> TorchFile:
     holds anything but plain data.
     """
     name = shown_as or str(path)
-    try:
-        with path.open("rb") as file:
-            _refuse_other_kinds(file.read(len(_LFS_POINTER)), name)
-            with zipfile.ZipFile(file) as archive:
-                return _read(archive, name)
-    # The last two for a directory that asks for a newer zip, or has names in no alphabet.
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError):
-        raise CheckpointError(f"{name} is truncated, or no file of torch.save: it does not end as one") from None
-    except OSError as error:
-        raise CheckpointError(f"{name} cannot be read: {error.strerror or error}") from error
+    with opened(path, name) as archive:
+        return _read(Records.of(archive, name))
 
 
-def _refuse_other_kinds(start: bytes, name: str) -> None:
-    if not start:
-        raise CheckpointError(f"{name} is empty")
-    if start == _LFS_POINTER:
-        raise CheckpointError(f"{name} is a Git LFS pointer, not the weights: fetch them with `git lfs pull`")
-    if start.startswith(BEFORE_ZIP):
-        raise CheckpointError(
-            f"{name} is in torch's format from before version 1.6: load it once with torch and torch.save it again"
-        )
-    if not start.startswith(b"PK"):
-        raise CheckpointError(f"{name} is not a file of torch.save")
-
-
-def _read(archive: zipfile.ZipFile, name: str) -> TorchFile:
-    records = {info.filename: info for info in archive.infolist()}
-    structures = [file for file in records if file.count("/") == 1 and file.endswith("/data.pkl")]
-    if len(structures) != 1:
-        raise CheckpointError(f"{name} is not a file of torch.save: there is no data.pkl in it")
-    folder = structures[0].removesuffix("data.pkl")
-    if f"{folder}constants.pkl" in records:
+def _read(records: Records) -> TorchFile:
+    name = records.name
+    if "constants.pkl" in records:
         raise CheckpointError(f"{name} is a TorchScript program, not weights alone")
-    if records[structures[0]].file_size > MAX_STRUCTURE_BYTES:
-        raise CheckpointError(f"{name} has a structure of more than {MAX_STRUCTURE_BYTES} bytes")
-    if f"{folder}byteorder" in records and _bytes_of(archive, records[f"{folder}byteorder"], name) != b"little":
-        raise CheckpointError(f"{name} was written on a big-endian machine, and is not read")
-    structure = _bytes_of(archive, records[structures[0]], name)
+    structure = records.structure()
     found, wrappers = state_of(load_structure(structure, StructureReader, name), name)
-    tensors = {key: _checked(key, value, folder, records, name) for key, value in found.items() if is_tensor(value)}
+    tensors = {key: records.tensor(key, value) for key, value in found.items() if is_tensor(value)}
     if not tensors:
         raise CheckpointError(f"{name} holds no tensors")
-    checksums = {key: records[f"{folder}data/{found[key].storage.key}"].CRC for key in tensors}
+    checksums = {key: records.checksum(found[key]) for key in tensors}
     return TorchFile(
         tensors=tensors,
         wrappers=wrappers,
@@ -137,16 +82,9 @@ def _read(archive: zipfile.ZipFile, name: str) -> TorchFile:
     )
 
 
-def _bytes_of(archive: zipfile.ZipFile, record: zipfile.ZipInfo, name: str) -> bytes:
-    # As torch.save writes them. What is compressed could be any size, and what is encrypted has no key here.
-    if record.compress_type != zipfile.ZIP_STORED or record.flag_bits & 1:
-        raise CheckpointError(f"{name} is not a file of torch.save: its {record.filename[-100:]} is compressed")
-    return archive.read(record)
-
-
-def is_tensor(value: object) -> TypeGuard[_Tensor]:
+def is_tensor(value: object) -> TypeGuard[TensorView]:
     """Whether a value of the structure stands for a tensor."""
-    return isinstance(value, _Tensor)
+    return isinstance(value, TensorView)
 
 
 def load_structure(pickled: bytes, reader: "type[StructureReader]", name: str) -> object:
@@ -197,11 +135,11 @@ class StructureReader(pickle.Unpickler):
         return Storage(dtype, value_bytes, str(key), int(num_values))
 
 
-def _tensor(storage: Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: object) -> _Tensor:
-    return _Tensor(storage, offset, tuple(shape), tuple(stride))
+def _tensor(storage: Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: object) -> TensorView:
+    return TensorView(storage, offset, tuple(shape), tuple(stride))
 
 
-def _parameter(data: _Tensor, *_: object) -> _Tensor:
+def _parameter(data: TensorView, *_: object) -> TensorView:
     return data
 
 
@@ -231,32 +169,3 @@ def state_of(content: object, name: str) -> tuple[Mapping[str, Any], tuple[str, 
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise CheckpointError(f"{name} does not hold a dictionary from names to tensors")
     return content, tuple(wrappers)
-
-
-def _checked(key: str, tensor: _Tensor, folder: str, records: Mapping[str, zipfile.ZipInfo], name: str) -> StoredTensor:
-    storage = tensor.storage
-    prefix = f"{name} is damaged: the data of tensor {key[:120]!r}"
-    record = records.get(f"{folder}data/{storage.key}")
-    if record is None:
-        raise CheckpointError(f"{prefix} is missing")
-    if record.file_size != storage.num_values * storage.value_bytes or record.compress_type != zipfile.ZIP_STORED:
-        raise CheckpointError(f"{prefix} takes {record.file_size} bytes, not {storage.num_values} {storage.dtype}")
-    return stored_tensor(tensor, prefix)
-
-
-def stored_tensor(tensor: _Tensor, prefix: str) -> StoredTensor:
-    """What a tensor is. prefix: begins the error where it does not lie inside its storage."""
-    sizes_fit = len(tensor.shape) == len(tensor.stride) and all(
-        type(number) is int and number >= 0 for number in (tensor.offset, *tensor.shape, *tensor.stride)
-    )
-    if not sizes_fit or _last(tensor) >= tensor.storage.num_values:
-        raise CheckpointError(f"{prefix} does not fit its shape {list(tensor.shape[:8])}")
-    size_bytes = math.prod(tensor.shape) * tensor.storage.value_bytes
-    return StoredTensor(dtype=tensor.storage.dtype, shape=tensor.shape, size_bytes=size_bytes)
-
-
-def _last(tensor: _Tensor) -> int:
-    """The position of its last value in the storage; -1 where it has none."""
-    if 0 in tensor.shape:
-        return -1
-    return tensor.offset + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride, strict=True))
