@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,14 +84,6 @@ class Sharing:
         elif own is not None and time.monotonic() - own.written_at < 2 * self._beat_seconds:
             return self._record(own.kept, beat=own.entry.record.beat)  # nobody can have found it lost
         return (await self._ledger.read(job_id)).record
-
-    async def ids(self) -> tuple[str, ...]:
-        """Every job, oldest first."""
-        return await self._ledger.ids()
-
-    async def get_all(self, job_ids: Collection[str]) -> tuple[Record, ...]:
-        """Those of them that are still there."""
-        return await self._ledger.read_all(job_ids)
 
     async def delete(self, job_id: str) -> Record:
         """Cancel a job that has not ended, which stays as a cancelled one; forget one that has. Raises UnknownJob."""

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from cosmos_handler.errors import JobsUnreachable
+from cosmos_handler.errors import JobsUnreachable, UnknownJob
 from cosmos_handler.media.address import S3Address
 from cosmos_handler.media.errand import bare_environment
 from cosmos_handler.media.store_rules import StoreRules
@@ -87,11 +87,11 @@ class Shelf:
         return tuple((name, age) for name, age in _good(await self._ask("names", under=under))["listed"])
 
     async def fetch(self, place: S3Address, path: Path) -> None:
-        """Write an object, which may lie elsewhere, to a file."""
+        """Write an object, which may lie elsewhere, to a file. Raises UnknownJob where it is there no more."""
         seconds = self._rules.store_seconds
         answer = await self._ask("fetch", seconds=seconds, bucket=place.bucket, key=place.key, path=str(path))
         if answer.get("fault") == "missing":
-            raise JobsUnreachable("the result is not in S3 any more", retry_after_seconds=60)
+            raise UnknownJob("the result of that job is not in S3 any more")
         _good(answer)
 
     async def try_out(self, name: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cosmos_handler.errors import JobsUnreachable
+from cosmos_handler.errors import JobsUnreachable, UnknownJob
 from cosmos_handler.media.address import S3Address
 from cosmos_handler.media.shelving import Changed, Shelf, Unusable
 from cosmos_handler.media.store_rules import StoreRules
@@ -86,7 +86,7 @@ def test_names_and_files(s3: S3, tmp_path: Path) -> None:
         assert [name for name, _ in await shelf.names("r/")] == ["r/1", "r/2"]
         await shelf.fetch(S3Address("jobs", "elsewhere"), tmp_path / "file")
         assert (tmp_path / "file").read_bytes() == b"x" * 1000
-        with pytest.raises(JobsUnreachable, match="not in S3 any more"):
+        with pytest.raises(UnknownJob, match="not in S3 any more"):
             await shelf.fetch(S3Address("jobs", "gone"), tmp_path / "file")
         await shelf.drop("r/1", "r/2", "other")
 
