@@ -23,7 +23,15 @@ from cosmos_handler.api.presence import while_there
 from cosmos_handler.api.recognition import understand_one
 from cosmos_handler.api.stream import HEARTBEAT, HEARTBEAT_SECONDS, event
 from cosmos_handler.engine.delivery import named_object
-from cosmos_handler.errors import BacklogFull, CosmosError, InvalidBody, InvalidField, RequestError, Unavailable
+from cosmos_handler.errors import (
+    BacklogFull,
+    CosmosError,
+    InvalidBody,
+    InvalidField,
+    RequestError,
+    Unavailable,
+    WorkerDied,
+)
 from cosmos_handler.redaction import texts_in
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.reasoning import ChatRequest
@@ -71,18 +79,22 @@ async def answer_record(request: Request, caller: Caller, body: Body) -> Respons
         entries = await asyncio.to_thread(_entries, caller, jobs, body)
     except RequestError as error:  # of all of them together
         entries = [Entry(error, {}) for _ in jobs]
-    series = _Series(caller, entries, passes_on_unavailable=True)
+    series = _Series(caller, entries, is_batch=True)
     return await _collected(request, series, media_type, is_one=is_one)
 
 
 class _Series:
-    """The answers, in order, made a little ahead. passes_on_unavailable: instead of answering for one job with it."""
+    """The answers, in order, made a little ahead.
 
-    def __init__(self, caller: Caller, entries: Sequence[Entry], *, passes_on_unavailable: bool = False) -> None:
+    is_batch: whoever asks comes again where there is no place, and takes an error for the record's own: so one whose
+    model process died, which is not, is done once more.
+    """
+
+    def __init__(self, caller: Caller, entries: Sequence[Entry], *, is_batch: bool = False) -> None:
         self.spool_dir = caller.spool_dir
         self._caller = caller
         self._left = deque(enumerate(entries))
-        self._passes_on_unavailable = passes_on_unavailable
+        self._is_batch = is_batch
 
     async def answers(self, *, heartbeat_seconds: float | None = None) -> AsyncGenerator[bytes | None, None]:
         """Each as JSON; None whenever none has come for that long. Whatever ends this early ends those at work."""
@@ -105,7 +117,7 @@ class _Series:
         if isinstance(entry.asked, CosmosError):
             return {**body_of(entry.asked), **entry.echo}
         invocation, face = entry.asked
-        job_id = None
+        job_id, may_die = None, self._is_batch
         while True:
             try:
                 async with self._caller.submit(invocation, encoding_for(invocation, JSON), index=index) as job:
@@ -115,8 +127,11 @@ class _Series:
             except BacklogFull:  # others' jobs: this one has its turn among them
                 await asyncio.sleep(_RETRY_SECONDS)
             except CosmosError as error:
-                if self._passes_on_unavailable and isinstance(error, Unavailable):
+                if self._is_batch and isinstance(error, Unavailable):
                     raise
+                if may_die and isinstance(error, WorkerDied):
+                    may_die = False
+                    continue
                 return {**body_of(error, job_id=job_id), **entry.echo}
 
 

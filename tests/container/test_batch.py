@@ -1,6 +1,9 @@
 """A batch transform job at the real server, in this project's words; what the platform asks is in tests/conformance."""
 
 import json
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -62,6 +65,26 @@ def test_a_repeat_finds_the_job_of_a_lost_client(batch: Server) -> None:
     assert answer["video"]
     assert batch.log.count("accepted for", mark) == 1
     assert "cancelled" not in batch.log[mark:]
+
+
+def test_a_record_whose_process_died_is_done_once_more(batch: Server) -> None:
+    """An error would be the record's answer for good, and it has done nothing wrong, unless it does it again."""
+
+    def with_kills(num_kills: int) -> dict[str, Any]:
+        record = json.dumps({**LONG, "num_steps": 61 + num_kills}).encode()
+        mark = len(batch.log)
+        with ThreadPoolExecutor(1) as thread:
+            asked = thread.submit(batch.client.post, "/invocations", content=record, headers=LINES)
+            for _ in range(num_kills):
+                started = wait_for_line(batch, r"job \S+ starts", after=mark)
+                mark = started.end()
+                os.kill(batch.model_pid(), signal.SIGKILL)
+            told: dict[str, Any] = asked.result().json()
+        return told
+
+    assert with_kills(1)["video"]
+    assert with_kills(2)["error"]["type"] == "worker_died"
+    batch.wait_until_ready()
 
 
 def test_a_file_that_is_no_line_has_a_real_status(batch: Server) -> None:
