@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 
 from cosmos_handler.artifacts.locate import locate
@@ -14,6 +13,8 @@ from cosmos_handler.artifacts.source import ModelSource
 from cosmos_handler.errors import CheckpointError
 from tests.artifacts.hub import COMMIT, Hub, serving
 from tests.artifacts.miniature import write_reasoner
+
+pytestmark = pytest.mark.usefixtures("own_environment")
 
 MODEL_ID = "org/model"
 SECONDS = 0.5
@@ -27,16 +28,6 @@ class HalfSilent(Hub):
             self.may_send.clear()
             self.may_send.wait(60)
         return super().answer(path)
-
-
-@pytest.fixture(autouse=True)
-def own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The library must not see this machine's proxies or offline switch, nor keep connections from test to test."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    huggingface_hub.close_session()
-    yield
-    huggingface_hub.close_session()
 
 
 @pytest.fixture

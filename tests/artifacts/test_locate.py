@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import pytest
 
 from cosmos_handler.artifacts.assembled import assembled
@@ -21,19 +20,11 @@ from cosmos_handler.errors import CheckpointError
 from tests.artifacts.hub import COMMIT, Hub, Refusal, commit_of, serving
 from tests.artifacts.miniature import write_generator, write_json, write_reasoner
 
+pytestmark = pytest.mark.usefixtures("own_environment")
+
 MODEL_ID = "nvidia/Cosmos-Reason2-2B"
 TOKEN = "hf_sEcReT"
 REVISION = "diffusers/base/post-trained"
-
-
-@pytest.fixture(autouse=True)
-def own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The library must not see this machine's proxies or offline switch, nor keep connections from test to test."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    huggingface_hub.close_session()
-    yield
-    huggingface_hub.close_session()
 
 
 @pytest.fixture

@@ -1,23 +1,16 @@
 """The conversion of an autoregressive model: the same tensors and the same answers, from safetensors."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from scripts import make_tiny
-from tests.conftest import ROOT
+from tests.scripts.converting import check_refusals, runner
 
 pytestmark = pytest.mark.model
 
-SCRIPT = ROOT / "scripts" / "convert_autoregressive.py"
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+run = runner("convert_autoregressive.py")
 
 
 @pytest.fixture(scope="module")
@@ -90,16 +83,13 @@ def test_large_models_are_written_in_shards(native: Path, tmp_path: Path) -> Non
 def test_what_cannot_be_converted_is_told(native: Path, converted: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other/model.pt").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
-    for arguments, said in (
+    cases = (
         ((native, converted), "is there already and is not an empty folder"),
         ((tmp_path / "none", tmp_path / "x"), "model.pt is missing"),
         ((converted, tmp_path / "x"), "model.pt is missing"),
         ((tmp_path / "other", tmp_path / "x"), "is a Git LFS pointer, not the weights"),
-    ):
-        done = run(*arguments)
-        assert (done.returncode, "Traceback" in done.stderr) == (1, False)
-        assert said in done.stderr
-    assert not (tmp_path / "x").exists()
+    )
+    check_refusals(run, cases, tmp_path / "x")
 
 
 def test_the_manual_is_its_help() -> None:

@@ -1,25 +1,19 @@
 """The conversion of DV8x16x16: what the programs compute, the converted tokenizer computes, to float32 rounding."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.scripts.converting import check_refusals, runner
 
 # torch means to give up the programs, but not yet.
 pytestmark = [pytest.mark.model, pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")]
 
-SCRIPT = ROOT / "scripts" / "convert_autoregressive_tokenizer.py"
 TOLERANCE = 1e-5  # pixels are about 1; the program may add in another order
 
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+run = runner("convert_autoregressive_tokenizer.py")
 
 
 @pytest.fixture(scope="module")
@@ -124,13 +118,10 @@ def test_what_cannot_be_converted_is_told(programs: Path, converted: Path, tmp_p
     plain.mkdir()
     for half in ("encoder", "decoder"):
         torch.save({"a": torch.zeros(2)}, plain / f"{half}.jit")
-    for arguments, said in (
+    cases = (
         ((programs, converted), "is there already and is not an empty folder"),
         ((tmp_path / "none", tmp_path / "x"), "encoder.jit is missing; decoder.jit is missing"),
         ((plain, tmp_path / "x"), "encoder.jit is not a TorchScript program; decoder.jit is not a"),
         ((swapped, tmp_path / "x"), "encoder.jit is not the encoder of DV8x16x16"),
-    ):
-        done = run(*arguments)
-        assert (done.returncode, "Traceback" in done.stderr) == (1, False)
-        assert said in done.stderr
-    assert not (tmp_path / "x").exists()
+    )
+    check_refusals(run, cases, tmp_path / "x")
