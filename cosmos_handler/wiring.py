@@ -79,8 +79,7 @@ def jobs_shelf(settings: Settings) -> Shelf | None:
     uri = settings.outputs.jobs_uri
     if uri is None:
         return None
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    return Shelf(S3Address(bucket, prefix), _store_rules(settings), settings.fetch_environment)
+    return Shelf(S3Address.of(uri), _store_rules(settings), settings.fetch_environment)
 
 
 def jobs_of(settings: Settings, engine: Engine, shelf: Shelf | None, *, owner: str) -> Jobs:

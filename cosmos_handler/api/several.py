@@ -212,14 +212,15 @@ def _without_overwriting(entries: Sequence[Entry]) -> list[Entry]:
     taken: dict[str, int] = {}
     kept = []
     for index, entry in enumerate(entries):
-        uri = None if isinstance(entry.asked, CosmosError) else named_object(entry.asked[0])
-        if uri is not None and not isinstance(entry.asked, CosmosError) and taken.setdefault(uri, index) != index:
-            field = entry.asked[0].written("output_s3_uri")
-            problem = f"is the object of job {taken[uri] + 1} of this list as well"
-            entry = Entry(
-                InvalidField(field, problem, allowed="a prefix that ends in /, or a key of its own"), entry.echo
-            )
         kept.append(entry)
+        if isinstance(entry.asked, CosmosError):
+            continue
+        invocation, _ = entry.asked
+        uri = named_object(invocation)
+        if uri is not None and taken.setdefault(uri, index) != index:
+            problem = f"is the object of job {taken[uri] + 1} of this list as well"
+            allowed = "a prefix that ends in /, or a key of its own"
+            kept[-1] = Entry(InvalidField(invocation.written("output_s3_uri"), problem, allowed=allowed), entry.echo)
     return kept
 
 

@@ -36,8 +36,7 @@ def order_for(
     uri, presign_seconds = request.output_s3_uri, request.presign_seconds
     address = storing.place(uri, field=field, job_id=job_id, suffix=f".{encoding}")
     if address is None and results_uri is not None:
-        bucket, _, prefix = results_uri.removeprefix("s3://").partition("/")
-        address = S3Address(bucket, f"{prefix}{job_id}.{encoding}")
+        address = S3Address.of(f"{results_uri}{job_id}.{encoding}")
     if address is None:
         if presign_seconds is not None:
             problem = "asks for a link, and the result is not stored anywhere"

@@ -12,6 +12,7 @@ from typing import Any
 from cosmos_handler.engine.job import State
 from cosmos_handler.engine.record import Record, ResultPlace, read_record
 from cosmos_handler.errors import JobsUnreachable, UnknownJob
+from cosmos_handler.media.address import S3Address
 from cosmos_handler.media.shelving import Changed, Shelf
 
 log = logging.getLogger(__name__)
@@ -137,8 +138,8 @@ class Ledger:
 
     def result_place(self, s3_uri: str, media_type: str) -> ResultPlace:
         """Where a stored result lies."""
-        bucket, _, key = s3_uri.removeprefix("s3://").partition("/")
-        return ResultPlace(bucket, key, media_type, is_ours=s3_uri.startswith(self.results_uri()))
+        place = S3Address.of(s3_uri)
+        return ResultPlace(place.bucket, place.key, media_type, is_ours=s3_uri.startswith(self.results_uri()))
 
     async def _listed(self) -> list[tuple[str, float]]:
         found = await self._shelf.names(RECORDS)

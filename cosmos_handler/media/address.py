@@ -46,6 +46,12 @@ class S3Address:
     bucket: str
     key: str
 
+    @classmethod
+    def of(cls, uri: str) -> "S3Address":
+        """The object or prefix of an address that is known to be one."""
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        return cls(bucket, key)
+
     @property
     def uri(self) -> str:
         """As it is written."""

@@ -29,9 +29,19 @@ _ENVIRONMENT = {
 }
 
 
-def bare_environment() -> dict[str, str]:
-    """What such a process needs to find its own code, and nothing else."""
-    return dict(_ENVIRONMENT)
+async def started(module: str, environment: Mapping[str, str], *, most_line_bytes: int) -> asyncio.subprocess.Process:
+    """A module of ours as a process with pipes, the environment and what it needs to find its own code."""
+    return await asyncio.create_subprocess_exec(
+        # -P: nothing is imported from the folder this happens to run in
+        # -B: no bytecode is written, which the bound on files would cut short for all who read it later
+        *(sys.executable, "-P", "-B", "-m", module),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**_ENVIRONMENT, **environment},
+        limit=most_line_bytes,
+        start_new_session=True,  # Ctrl-C in a terminal is for the server
+    )
 
 
 @dataclass(frozen=True)
@@ -53,17 +63,7 @@ class Errand:
         Raises TimeoutError, MediaError or TooLarge for a process that the medium ended, DecoderFailed for a fault of
         ours.
         """
-        process = await asyncio.create_subprocess_exec(
-            # -P: nothing is imported from the folder this happens to run in
-            # -B: no bytecode is written, which the bound on files would cut short for all who read it later
-            *(sys.executable, "-P", "-B", "-m", self.module),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**bare_environment(), **self.environment},
-            limit=_MAX_ANSWER_BYTES,
-            start_new_session=True,  # Ctrl-C in a terminal is for the server
-        )
+        process = await started(self.module, self.environment, most_line_bytes=_MAX_ANSWER_BYTES)
         try:
             async with asyncio.timeout(self.seconds):
                 answer, complaints = await _converse(process, request.encode())

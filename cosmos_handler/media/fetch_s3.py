@@ -7,7 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cosmos_handler.media.address import S3Address
 from cosmos_handler.media.refusal import Refusal
 from cosmos_handler.media.rules import FetchRules
-from cosmos_handler.media.s3_client import FORBIDDEN, s3_client, silence
+from cosmos_handler.media.s3_client import FORBIDDEN, code_of, s3_client, silence
 from cosmos_handler.media.taking import take
 
 # What S3 says; where the role may not list the bucket, it says 403 for what is not there as well.
@@ -23,7 +23,7 @@ def fetch_s3(place: S3Address, output: Path, rules: FetchRules, *, max_bytes: in
         with answer["Body"] as stream:
             take(stream, output, promised_bytes=answer["ContentLength"], max_bytes=max_bytes)
     except ClientError as error:
-        raise Refusal("media", _problem(str(error.response.get("Error", {}).get("Code", "")))) from None
+        raise Refusal("media", _problem(code_of(error))) from None
     except (BotoCoreError, OSError) as error:
         raise Refusal("media", f"cannot be fetched: {silence(error)}") from None
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, NoCredentialsError, NoRegionError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
 # What S3 says of what the role may not do.
 FORBIDDEN = ("AccessDenied", "403", "AllAccessDisabled")
@@ -20,6 +20,16 @@ def s3_client(connect_seconds: float, *, attempts: int, proxy: str | None, ca_bu
         signature_version="s3v4",  # links are signed the old way in some regions, which no KMS key allows
     )
     return boto3.client("s3", config=config, verify=ca_bundle)
+
+
+def code_of(error: ClientError) -> str:
+    """What S3 calls that which it says against a request."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def encryption(kms_key_id: str | None) -> dict[str, str]:
+    """How an object is to be encrypted; nothing where that is left to the bucket."""
+    return {} if kms_key_id is None else {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id}
 
 
 def silence(error: BotoCoreError | OSError) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cosmos_handler.media.s3_client import FORBIDDEN, s3_client, silence
+from cosmos_handler.media.s3_client import FORBIDDEN, code_of, encryption, s3_client, silence
 from cosmos_handler.media.store_rules import StoreRules
 
 _ATTEMPTS = 2
@@ -46,7 +46,7 @@ class ShelfOfS3:
                 )
             return methods[what](**how)
         except ClientError as error:
-            return _fault(str(error.response.get("Error", {}).get("Code", "")))
+            return _fault(code_of(error))
         except (BotoCoreError, OSError) as error:
             return {"fault": "server", "problem": silence(error)}
 
@@ -60,16 +60,14 @@ class ShelfOfS3:
     def put(self, name: str, text: str, etag: str | None) -> dict[str, Any]:
         """Write it where it is still what the ETag says; None: where it is not there yet."""
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
-        encrypted = {}
-        if self._rules.kms_key_id is not None:
-            encrypted = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self._rules.kms_key_id}
+        encrypted = encryption(self._rules.kms_key_id)
         try:
             answer = self._client.put_object(
                 **self._place(name), Body=text.encode(), ContentType="application/json", **condition, **encrypted
             )
         except ClientError as error:
             # Deleted since it was read, which is a change as well.
-            if etag is not None and error.response.get("Error", {}).get("Code") in _MISSING:
+            if etag is not None and code_of(error) in _MISSING:
                 return {"fault": "changed"}
             raise
         return {"etag": answer["ETag"]}
@@ -100,25 +98,25 @@ class ShelfOfS3:
         """Write, read, list and delete; and find out whether S3 keeps to conditions, without which two could win."""
         written = self.put(name, "{}", None)
         try:
-            try:
-                self.put(name, "{}", None)
-            except ClientError as error:
-                if error.response.get("Error", {}).get("Code") not in _CHANGED:
-                    raise
-            else:
+            if self._is_put_all_the_same(name, "{}", None):
                 return {"fault": "place", "problem": "what answers for S3 there does not keep to If-None-Match"}
             self.put(name, "{} ", self.get(name)["etag"])
-            try:
-                self.put(name, "{}  ", written["etag"])
-            except ClientError as error:
-                if error.response.get("Error", {}).get("Code") not in _CHANGED:
-                    raise
-            else:
+            if self._is_put_all_the_same(name, "{}  ", written["etag"]):
                 return {"fault": "place", "problem": "what answers for S3 there does not keep to If-Match"}
             self.names(name)
         finally:
             self.drop([name])
         return {}
+
+    def _is_put_all_the_same(self, name: str, text: str, etag: str | None) -> bool:
+        """Whether a writing is taken that has to be refused."""
+        try:
+            self.put(name, text, etag)
+        except ClientError as error:
+            if code_of(error) not in _CHANGED:
+                raise
+            return False
+        return True
 
     def _place(self, name: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + name}

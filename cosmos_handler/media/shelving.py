@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import count
@@ -12,7 +11,7 @@ from typing import Any
 
 from cosmos_handler.errors import JobsUnreachable, UnknownJob
 from cosmos_handler.media.address import S3Address
-from cosmos_handler.media.errand import bare_environment
+from cosmos_handler.media.errand import started
 from cosmos_handler.media.store_rules import StoreRules
 from cosmos_handler.redaction import harmless
 
@@ -137,15 +136,7 @@ class Shelf:
             return self._helper
 
     async def _start(self) -> _Helper:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-B", "-m", "cosmos_handler.media.shelf"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**bare_environment(), **self._environment},
-            limit=_MAX_ANSWER_BYTES,
-            start_new_session=True,  # Ctrl-C in a terminal is for the server
-        )
+        process = await started("cosmos_handler.media.shelf", self._environment, most_line_bytes=_MAX_ANSWER_BYTES)
         _tell(process, {"bucket": self._prefix.bucket, "prefix": self._prefix.key, "rules": asdict(self._rules)})
         helper = _Helper(process)
         hearing = (asyncio.create_task(self._hear(helper)), asyncio.create_task(_complaints(process)))

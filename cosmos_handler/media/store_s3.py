@@ -9,7 +9,7 @@ from typing import Any
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cosmos_handler.media.s3_client import FORBIDDEN, s3_client, silence
+from cosmos_handler.media.s3_client import FORBIDDEN, code_of, encryption, s3_client, silence
 from cosmos_handler.media.store_request import NotStored, StoreRequest
 
 _MISSING = ("NoSuchBucket", "404")
@@ -60,14 +60,12 @@ def _client(request: StoreRequest) -> Any:
 
 def _properties(request: StoreRequest) -> dict[str, Any]:
     """SHA256: S3 checks every part against it, and keeps it. The file's own goes into the metadata."""
-    properties: dict[str, Any] = {
+    return {
         "ContentType": request.media_type,
         "ChecksumAlgorithm": "SHA256",
         "Metadata": {"cosmos-job-id": request.job_id},
+        **encryption(request.rules.kms_key_id),
     }
-    if request.rules.kms_key_id is not None:
-        properties |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": request.rules.kms_key_id}
-    return properties
 
 
 @contextmanager
@@ -76,8 +74,7 @@ def _told(request: StoreRequest, forbidden: str = "may not write there") -> Iter
     try:
         yield
     except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        raise _problem(code, forbidden, with_key=request.rules.kms_key_id is not None) from None
+        raise _problem(code_of(error), forbidden, with_key=request.rules.kms_key_id is not None) from None
     except (BotoCoreError, OSError) as error:
         raise NotStored("server", silence(error)) from None
 

@@ -4,8 +4,7 @@ The sizes are those of the tensors. What tensors do not tell (where positions li
 the four published models; config.json says it for models of other sizes, and may say otherwise for these.
 """
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from cosmos_handler.artifacts.checkpoint import Part
 from cosmos_handler.artifacts.inspection import Inspection
 from cosmos_handler.artifacts.native.kinds import kind_of
-from cosmos_handler.artifacts.native.sheet import Line, Weights, check_names, part_of, weights_in
+from cosmos_handler.artifacts.native.sheet import Line, Weights, check_names, measured, num_blocks, part_of, weights_in
 from cosmos_handler.errors import CheckpointError
 
 FILE = "model.pt"
@@ -159,17 +158,10 @@ def our_names(layers: int, *, reads_text: bool) -> dict[str, str]:
 def _sizes(look: Inspection, weights: Weights) -> dict[str, int] | None:
     """The sizes of the network in a file; None, and faults noted, where they cannot be read."""
     measures = _MEASURES | (_TEXT_MEASURES if any(".cross_attention" in name for name in weights.tensors) else {})
-    sizes = {"layers": _count(weights.tensors)}
-    for size, (name, axis) in measures.items():
-        tensor = weights.tensors.get(name)
-        if tensor is None:
-            look.fault(f"{weights.file} lacks {weights.prefix}{name}")
-        elif len(tensor.shape) <= axis or tensor.shape[axis] < 1:
-            look.fault(f"{weights.file}: {weights.prefix}{name} is {list(tensor.shape)}, which is no weight of it")
-        else:
-            sizes[size] = tensor.shape[axis]
-    if len(sizes) <= len(measures):
+    sizes = measured(look, weights, measures)
+    if sizes is None:
         return None
+    sizes["layers"] = num_blocks(weights, "layers")
     for size, divisor in (("queries", sizes["keys"]), ("keys", sizes["head"])):
         if sizes[size] % divisor:
             look.fault(f"{weights.file}: {size} are {sizes[size]} wide, which {divisor} does not divide")
@@ -235,8 +227,3 @@ def _yarn(look: Inspection, stated: Mapping[str, Any]) -> dict[str, Any]:
 def _check_shape(look: Inspection, name: str, shape: object) -> None:
     if not (isinstance(shape, list) and len(shape) == 3 and all(type(size) is int and size > 0 for size in shape)):
         look.fault(f"{CONFIG_FILE}: {name} is {str(shape)[:80]}, not three counts: frames, rows and columns of tokens")
-
-
-def _count(names: Iterable[str]) -> int:
-    found = (re.match(r"layers\.(\d{1,4})\.", name) for name in names)
-    return max((int(match[1]) + 1 for match in found if match), default=0)

@@ -1,5 +1,6 @@
 """A sheet says, for one network, what each tensor is called by NVIDIA and by diffusers, and what shape it has."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -60,6 +61,26 @@ def weights_in(look: Inspection, file: str, *, prefixes: Sequence[str], beside: 
         checksums={key.removeprefix(prefix): content.checksums[key] for key in names},
         wrappers=content.wrappers,
     )
+
+
+def measured(look: Inspection, weights: Weights, measures: Mapping[str, tuple[str, int]]) -> dict[str, int] | None:
+    """Sizes of a network, each read from a tensor's axis; None, and faults noted, where one cannot be read."""
+    sizes = {}
+    for size, (name, axis) in measures.items():
+        tensor = weights.tensors.get(name)
+        if tensor is None:
+            look.fault(f"{weights.file} lacks {weights.prefix}{name}")
+        elif len(tensor.shape) <= axis or tensor.shape[axis] < 1:
+            look.fault(f"{weights.file}: {weights.prefix}{name} is {list(tensor.shape)}, which is no weight of it")
+        else:
+            sizes[size] = tensor.shape[axis]
+    return sizes if len(sizes) == len(measures) else None
+
+
+def num_blocks(weights: Weights, kind: str) -> int:
+    """How many equal blocks of a kind there are, by the highest number in their names."""
+    found = (re.match(rf"{kind}\.(\d{{1,4}})\.", name) for name in weights.tensors)
+    return max((int(match[1]) + 1 for match in found if match), default=0)
 
 
 def check_names(look: Inspection, weights: Weights, sheet: Iterable[Line], *, what: str) -> None:

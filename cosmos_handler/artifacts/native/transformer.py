@@ -1,12 +1,11 @@
 """The sheets of the 2.5 transformer and of Transfer2.5's control branch, and their configurations from the shapes."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cosmos_handler.artifacts.inspection import Inspection
-from cosmos_handler.artifacts.native.sheet import Line, Weights
+from cosmos_handler.artifacts.native.sheet import Line, Weights, measured, num_blocks
 
 PREFIXES = ("net_ema.", "net.")  # averaged weights come first: they are what NVIDIA publishes and evaluates
 # Buffers that follow from the configuration, and counters of the training.
@@ -195,16 +194,8 @@ def architecture(look: Inspection, weights: Weights, *, with_control: bool) -> A
     measures = _MEASURES | (_CONTROL_MEASURES if with_control else {})
     if "img_context_proj.0.weight" in weights.tensors:
         measures |= _IMAGE_MEASURES
-    sizes = {}
-    for size, (name, axis) in measures.items():
-        tensor = weights.tensors.get(name)
-        if tensor is None:
-            look.fault(f"{weights.file} lacks {weights.prefix}{name}")
-        elif len(tensor.shape) <= axis or tensor.shape[axis] < 1:
-            look.fault(f"{weights.file}: {weights.prefix}{name} is {list(tensor.shape)}, which is no weight of it")
-        else:
-            sizes[size] = tensor.shape[axis]
-    if len(sizes) < len(measures):
+    sizes = measured(look, weights, measures)
+    if sizes is None:
         return None
     for size, divisor in (("width", sizes["head"]), ("patch_in", _PATCH_VALUES), ("patch_out", _PATCH_VALUES)):
         if sizes[size] % divisor:
@@ -212,11 +203,6 @@ def architecture(look: Inspection, weights: Weights, *, with_control: bool) -> A
             return None
     return Architecture(
         sizes=sizes,
-        num_blocks=_count(weights.tensors, "blocks"),
-        num_control_blocks=_count(weights.tensors, "control_blocks"),
+        num_blocks=num_blocks(weights, "blocks"),
+        num_control_blocks=num_blocks(weights, "control_blocks"),
     )
-
-
-def _count(names: Iterable[str], kind: str) -> int:
-    found = (re.match(rf"{kind}\.(\d{{1,4}})\.", name) for name in names)
-    return max((int(match[1]) + 1 for match in found if match), default=0)
