@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-Family = Literal["predict2.5", "transfer2.5", "cosmos3", "reason1", "reason2"]
+Family = Literal["predict2.5", "transfer2.5", "cosmos3", "autoregressive", "reason1", "reason2"]
 
 
 # What the lists of equal blocks are called in the networks that are large; the outermost of these are what can be
@@ -42,7 +42,9 @@ class Part:
 
     name: "text_encoder", "transformer" and "tokenizer" (a generator's VAE), "control_edge" and the like (control
         branches), or "model" (a reasoner). A Cosmos 3's "transformer" holds its reasoner as well, which looks through
-        the "vision_encoder".
+        the "vision_encoder". An autoregressive model's are "text_encoder" (T5, where it reads prompts), "ar_model",
+        "tokenizer" (frames to tokens and back), and where it has them "diffusion_decoder" and "decoder_tokenizer"
+        (tokens to latents, and latents to frames).
     folder: relative to the checkpoint, "." for the checkpoint itself; absolute where it lies elsewhere.
     files: the weight files, named likewise.
     size_bytes: tensor data alone, as it is stored.

@@ -6,12 +6,12 @@ from cosmos_handler.artifacts.defaults import GENERATION, Size
 from cosmos_handler.errors import OverWindow, WillNotFit
 from cosmos_handler.memory.plan import NothingFits, Plan
 from cosmos_handler.memory.planning import House, fits, plan_for
-from cosmos_handler.messages.tasks import Answer, Generate, Omni, Task, Transfer
+from cosmos_handler.messages.tasks import Answer, Continue, Generate, Omni, Task, Transfer
 
-Made = Generate | Transfer | Omni
+Made = Generate | Transfer | Omni | Continue
 
-# Numbers of frames are 4k+1 wherever videos are made.
-_FRAME_STEP = 4
+# Numbers of frames are a multiple of this and one more: wherever videos are denoised, and where they are tokens.
+_FRAME_STEP, _TOKEN_FRAME_STEP = 4, 8
 
 
 def refuse_impossible(task: Task, model: str, house: House, *, window_seconds: float | None) -> Plan:
@@ -65,17 +65,24 @@ def _most_frames(task: Made, possible: Callable[[Task], bool]) -> Made | None:
         return task
     # In steps. A video of one frame is none, and a chunk has more frames than the next one repeats of it: before
     # fewer than that, a smaller size is the better advice.
-    repeated = task.num_conditional_frames if isinstance(task, Transfer) else 0
-    least, most = 1 + max(0, repeated - 1) // _FRAME_STEP, (_frames(task) - 1) // _FRAME_STEP - 1
-    if most < least or not possible(_with_frames(task, _FRAME_STEP * least + 1)):
+    step = _TOKEN_FRAME_STEP if isinstance(task, Continue) else _FRAME_STEP
+    least, most = 1 + max(0, _repeated(task) - 1) // step, (_frames(task) - 1) // step - 1
+    if most < least or not possible(_with_frames(task, step * least + 1)):
         return None
     while least < most:
         middle = (least + most + 1) // 2
-        if possible(_with_frames(task, _FRAME_STEP * middle + 1)):
+        if possible(_with_frames(task, step * middle + 1)):
             least = middle
         else:
             most = middle - 1
-    return _with_frames(task, _FRAME_STEP * least + 1)
+    return _with_frames(task, step * least + 1)
+
+
+def _repeated(task: Made) -> int:
+    """Frames of what is made at a time that are not new."""
+    if isinstance(task, Continue):
+        return task.num_input_frames
+    return task.num_conditional_frames if isinstance(task, Transfer) else 0
 
 
 def _frames(task: Made) -> int:
@@ -87,13 +94,15 @@ def _with_frames(task: Made, frames: int) -> Made:
     if isinstance(task, Transfer):
         return task.model_copy(update={"num_frames_per_chunk": frames})
     update = {"num_frames": frames, "num_output_frames": frames}
-    if isinstance(task, Generate):
+    if isinstance(task, Generate | Continue):
         update["num_chunks"] = 1
     return task.model_copy(update=update)
 
 
 def _smaller_sizes(task: Made) -> Iterator[Made]:
-    """The sizes of NVIDIA's tiers below the task's own, of the nearest shape, the largest first."""
+    """NVIDIA's sizes below the task's own, of the nearest shape, the largest first; tokens have but one size."""
+    if isinstance(task, Continue):
+        return
     shape = task.height / task.width
     sizes: set[Size] = set()
     for row in GENERATION.values():

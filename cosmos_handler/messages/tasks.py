@@ -85,6 +85,28 @@ class Transfer(Generation):
     show_input: bool
 
 
+class Continue(Generation):
+    """Go on with an image or the end of a video, token by token, with an autoregressive Cosmos.
+
+    prompt: "" where there is none. media: the image, or a video whose last num_input_frames are what is gone on from.
+    num_frames: made at a time, those given included: one, and 8 for every further frame of tokens. num_chunks: how many
+        times, each going on from the last chunk_overlap frames of the time before, which are not repeated in the video.
+    temperature, top_p: of the draw of every token; temperature 0 takes the likeliest.
+    decoder: what makes frames of the tokens: "diffusion", in num_steps with guidance, or the "tokenizer", which has no
+        use for either.
+    """
+
+    kind: Literal["continue"] = "continue"
+    inference_type: Literal["image2world", "video2world"]
+    media: MediaFile | None
+    num_input_frames: int
+    temperature: float
+    top_p: float
+    decoder: Literal["diffusion", "tokenizer"]
+    num_chunks: int = 1
+    chunk_overlap: int = 9
+
+
 class Metadata(Value):
     """The sentences that NVIDIA adds to the prompts of Cosmos 3; None where there is none.
 
@@ -201,4 +223,4 @@ class Upsampling(Value):
     question: Answer
 
 
-Task = Annotated[Generate | Transfer | Omni | Answer, Field(discriminator="kind")]
+Task = Annotated[Generate | Transfer | Omni | Continue | Answer, Field(discriminator="kind")]
