@@ -35,9 +35,11 @@ NATIVE_CHECKPOINTS = {
     "transfer2.5": "scripts.tiny.native_transfer2_5",
     "autoregressive": "scripts.tiny.native_autoregressive",
     "autoregressive_text": "scripts.tiny.native_autoregressive_text",
+    "autoregressive_full": "scripts.tiny.native_autoregressive_full",
+    "autoregressive_text_full": "scripts.tiny.native_autoregressive_text_full",
 }
 # Those that make pictures, and so need guardrails: each gets some of its own, in a folder of that name.
-GENERATORS = ("cosmos3", "predict2.5", "transfer2.5")
+GENERATORS = {"cosmos3", *NATIVE_CHECKPOINTS}
 GUARDRAILS, _GUARDRAILS_MODULE = "guardrails", "scripts.tiny.guardrails"
 MARKER = ".make_tiny.json"  # tells a folder written here, and which of its files are ours
 
@@ -56,7 +58,10 @@ with --native:
   predict2.5   its main branch: base/post-trained/*_ema_bf16.pt and tokenizer.pth, and a text encoder beside them
   transfer2.5  its main branch: general/edge (blur, depth, seg)/*_ema_bf16.pt; a VAE and a text encoder beside them
   autoregressive, autoregressive_text
-               nvidia/Cosmos-Predict1-4B and -5B-Video2World, of which there is no other form: model.pt and config.json
+               nvidia/Cosmos-Predict1-4B and -5B-Video2World, of which there is no other form: model.pt and config.json,
+               with what goes with them; for videos of 64 x 128 pixels
+  autoregressive_full, autoregressive_text_full
+               the same for videos of 640 x 1024 pixels, as the published ones make them
 
 examples:
   scripts/make_tiny.py all --out model_artifacts/tiny

@@ -9,13 +9,14 @@ _BESIDE = "assembled"
 
 
 def assembled(snapshot: Path, others: Mapping[str, Path]) -> Path:
-    """A folder with the entries of a snapshot and, at each of some places, another snapshot of the same repository.
+    """A folder with the entries of a snapshot and, at each of some places, a folder of the same cache.
 
     It lies in the repository's folder of the hub's cache, so that it is found again; where that cannot be written, in
     a temporary one.
     """
-    commits = "\0".join([snapshot.name, *(f"{place}={other.name}" for place, other in sorted(others.items()))])
-    name = hashlib.sha256(commits.encode()).hexdigest()[:40]
+    cache = snapshot.parents[2]
+    contents = [f"{place}={other.relative_to(cache)}" for place, other in sorted(others.items())]
+    name = hashlib.sha256("\0".join([snapshot.name, *contents]).encode()).hexdigest()[:40]
     folder = snapshot.parents[1] / _BESIDE / name
     if folder.is_dir():
         return folder

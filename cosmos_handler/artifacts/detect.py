@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cosmos_handler.artifacts import generator, omni, reasoner, transfer
+from cosmos_handler.artifacts import autoregressive, generator, omni, reasoner, transfer
 from cosmos_handler.artifacts.checkpoint import Checkpoint, Family, GenerationLimits, Part
 from cosmos_handler.artifacts.elsewhere import NOWHERE, Elsewhere
 from cosmos_handler.artifacts.inspection import Inspection
@@ -26,7 +26,10 @@ _GENERATORS = {
 
 @dataclass(frozen=True)
 class _Examined:
-    """What a folder holds. title: of its family. folders: those whose files make the revision."""
+    """What a folder holds. title: of its family. folders: those whose files make the revision.
+
+    note: what somebody who starts it should know, to follow its name; "" for nothing.
+    """
 
     title: str
     tasks: tuple[str, ...]
@@ -34,6 +37,7 @@ class _Examined:
     parts: tuple[Part, ...]
     generation: GenerationLimits | None
     context_tokens: int | None = None
+    note: str = ""
     places: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -84,6 +88,8 @@ def _detect(
     if look.faults:
         faults = "".join(f"\n  - {fault}" for fault in look.faults)
         raise CheckpointError(f"{folder} is not a complete {found.title} checkpoint:{faults}")
+    if found.note:
+        log.info("%s %s", name, found.note)
     return Checkpoint(
         name=name,
         aliases=aliases,
@@ -110,6 +116,17 @@ def _examined(
         if family == "transfer2.5":
             return _Examined(*_GENERATORS[family], *transfer.examine(look, control=control))
         return _Examined(*_GENERATORS[family], *generator.examine(look))
+    if family == "autoregressive":
+        model = autoregressive.examine(look, native, elsewhere)
+        return _Examined(
+            autoregressive.TITLE,
+            autoregressive.TASKS,
+            autoregressive.FOLDERS,
+            model.parts,
+            model.generation,
+            note=model.note,
+            places=model.places,
+        )
     if family == "cosmos3":
         whole = omni.examine(look)
         return _Examined(omni.TITLE, whole.tasks, omni.FOLDERS, whole.parts, whole.generation, whole.context_tokens)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.artifacts.companions import COMPANIONS
 from cosmos_handler.artifacts.detect import detect
 from cosmos_handler.artifacts.elsewhere import NOWHERE, Elsewhere
 from cosmos_handler.artifacts.known import SUPPORTED, Recognised, recognise, recognise_deeply
@@ -100,12 +101,13 @@ def _own_name(root: Path, recognised: Recognised) -> str:
 
 
 def _model_folders(root: Path) -> list[Path]:
-    """Subfolders that hold a model of any kind, or pieces of one."""
-    return sorted(
+    """Subfolders that hold a model of any kind, or pieces of one; what goes with a model is none beside others."""
+    found = sorted(
         entry
         for entry in root.iterdir()
         if not entry.name.startswith(".") and entry.name not in _NOT_MODELS and entry.is_dir() and _holds_model(entry)
     )
+    return [entry for entry in found if entry.name not in COMPANIONS] or found
 
 
 def _holds_model(folder: Path) -> bool:

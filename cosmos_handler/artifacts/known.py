@@ -15,17 +15,20 @@ SUPPORTED = (
     "Cosmos Transfer2.5 in diffusers form (model_index.json naming Cosmos2_5_TransferPipeline), "
     "Cosmos 3 (model_index.json naming Cosmos3OmniPipeline; its reasoner alone: config.json with model_type "
     "cosmos3_omni) and Cosmos Reason1 and Reason2 in transformers form (config.json with model_type qwen2_5_vl or "
-    "qwen3_vl), all with safetensors weights, and Cosmos Predict2.5 and Transfer2.5 in NVIDIA's own form (.pt)"
+    "qwen3_vl), all with safetensors weights, Cosmos Predict2.5 and Transfer2.5 in NVIDIA's own form (.pt), and Cosmos "
+    "1.0 and Predict1 Autoregressive in NVIDIA's own form (model.pt) or converted (config.json with model_type "
+    "cosmos_autoregressive), its tokenizer in it or beside it"
 )
 
 PREDICT25_PIPELINE, TRANSFER25_PIPELINE = "Cosmos2_5_PredictBasePipeline", "Cosmos2_5_TransferPipeline"
 # The second is the class's name in the first files that were published.
 COSMOS3_PIPELINES = ("Cosmos3OmniPipeline", "Cosmos3OmniDiffusersPipeline")
-# Model type and class of a reasoner → its family.
-_REASONERS: Mapping[tuple[str, str], Family] = {
+# Model type and class of what is in transformers form → its family.
+_TYPES: Mapping[tuple[str, str], Family] = {
     ("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration"): "reason1",
     ("qwen3_vl", "Qwen3VLForConditionalGeneration"): "reason2",
     ("cosmos3_omni", "Cosmos3OmniForConditionalGeneration"): "cosmos3",
+    ("cosmos_autoregressive", "CosmosAutoregressive"): "autoregressive",
 }
 
 _OTHER_PIPELINES: Mapping[str, str] = {
@@ -78,7 +81,7 @@ def _recognised(folder: Path, chosen: str | None) -> Recognised:
         return _by_pipeline(_text(folder / "modular_model_index.json", "_class_name"), "modular_model_index.json")
     native = own_files(folder)
     if (folder / "config.json").is_file():
-        by_type = _by_type(folder / "config.json")
+        by_type = _by_type(folder / "config.json", beside_native=bool(native))
         return by_type if by_type.kind != "stranger" or not native else _native(folder, native, chosen)
     if native:
         return _native(folder, native, chosen)
@@ -132,21 +135,21 @@ def _cosmos3(folder: Path) -> Recognised:
     return Recognised("supported", "cosmos3")
 
 
-def _by_type(config: Path) -> Recognised:
+def _by_type(config: Path, *, beside_native: bool) -> Recognised:
     content = read_object(config, shown_as=str(config))
     model_type = content.get("model_type")
     architectures = content.get("architectures")
     classes = [item for item in architectures if isinstance(item, str)] if isinstance(architectures, list) else []
     if any(mark in name for name in classes for mark in _REWARD_MARKS):
         return _unsupported(f"Cosmos Reason1 Reward, or another model with a head of its own ({classes[0]})")
-    for (known_type, known_class), family in _REASONERS.items():
+    for (known_type, known_class), family in _TYPES.items():
         if model_type == known_type or (model_type is None and known_class in classes):
             return Recognised("supported", family)
     if isinstance(model_type, str) and model_type in _OTHER_TYPES:
         return _unsupported(_OTHER_TYPES[model_type])
     named = [name for name in (model_type, *classes) if isinstance(name, str)]
     for name in named:
-        if "cosmos" in name.lower():
+        if "cosmos" in name.lower() and not beside_native:  # whose tensors say more than an unknown name
             return _unsupported(f"a Cosmos model of the type {name}")
     shown = " ".join(named) or "no model_type"
     return Recognised(

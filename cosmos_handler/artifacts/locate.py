@@ -126,7 +126,18 @@ def _fetched(source: ModelSource, known: Repository | None) -> _Snapshot:
         has_library_form = (snapshot / "model_index.json").is_file()
     if source.checkpoint is not None or not has_library_form:
         snapshot = download(replace(source, hub_revision=commit), (*_WANTED, *_native(source, snapshot)))
+    if known is not None and known.beside:
+        return _Snapshot(assembled(snapshot, _beside(source, known)), commit)
     return _Snapshot(snapshot, commit)
+
+
+def _beside(source: ModelSource, known: Repository) -> dict[str, Path]:
+    """The folders of other repositories that go with a model, by where they go in it."""
+    found: dict[str, Path] = {}
+    for other in known.beside:
+        snapshot = download(replace(source, hub_model_id=other.hub_id, hub_revision=None), other.files)
+        found |= {place: snapshot / folder for place, folder in other.places.items()}
+    return found
 
 
 def _native(source: ModelSource, snapshot: Path) -> list[str]:

@@ -4,13 +4,44 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cosmos_handler.artifacts.companions import DECODER_TOKENIZER, DIFFUSION_DECODER, T5_HUB_ID, TOKENIZER
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is fetched of another repository, from its main branch.
+
+    files: patterns of their names. places: folders of it ("." for the whole), by where they go.
+    """
+
+    hub_id: str
+    files: tuple[str, ...]
+    places: Mapping[str, str]
+
 
 @dataclass(frozen=True)
 class Repository:
-    """revision: where the diffusers form is. folders: parts of it under revisions of their own, by where they go."""
+    """revision: where the form is that is served; None: on the main branch.
 
-    revision: str
+    folders: parts of it under revisions of their own, by where they go. beside: what goes with it.
+    """
+
+    revision: str | None
     folders: Mapping[str, str] = field(default_factory=dict)
+    beside: tuple[Source, ...] = ()
+
+
+def _autoregressive(model: str, *, reads_text: bool) -> Repository:
+    """A model that is published as model.pt alone."""
+    programs = ("encoder.jit", "decoder.jit", "mean_std.pt")
+    tokenizers = [Source(each.hub_id(model), programs, {each.own: "."}) for each in (TOKENIZER, DECODER_TOKENIZER)]
+    decoder = Source(DIFFUSION_DECODER.hub_id(model), ("model.pt", "aux_vars.pt"), {DIFFUSION_DECODER.own: "."})
+    text = Source(
+        T5_HUB_ID,
+        ("text_encoder/*.json", "text_encoder/*.safetensors", "tokenizer/*"),
+        {"text_encoder": "text_encoder", "text_tokenizer": "tokenizer"},
+    )
+    return Repository(None, beside=(*tokenizers, decoder, *([text] if reads_text else [])))
 
 
 REPOSITORIES: Mapping[str, Repository] = {
@@ -20,13 +51,18 @@ REPOSITORIES: Mapping[str, Repository] = {
         "diffusers/general",
         {f"controlnet/{hint}": f"diffusers/controlnet/general/{hint}" for hint in ("edge", "blur", "depth", "seg")},
     ),
+    **{
+        f"nvidia/{start}{size}": _autoregressive(start + size, reads_text="Video2World" in size)
+        for start in ("Cosmos-1.0-Autoregressive-", "Cosmos-Predict1-")
+        for size in ("4B", "12B", "5B-Video2World", "13B-Video2World")
+    },
 }
 
 # Names of NVIDIA's repositories → models that are not served, told before anything of them is fetched. The first that
 # fits decides. Some, such as the policies of Cosmos 3, bear no other mark.
 _NOT_SERVED = (
-    (r"Cosmos-1\.0-Autoregressive|Cosmos-Predict1-(4B|12B|5B|13B)", "Cosmos 1.0 or Predict1 Autoregressive"),
-    (r"Cosmos-(1\.0-Diffusion|Predict1)", "Cosmos 1.0 or Predict1"),
+    (r"Cosmos-(1\.0-Diffusion|Predict1)-7B-Decoder", "the diffusion decoder of Cosmos Autoregressive alone"),
+    (r"Cosmos-(1\.0-Diffusion|Predict1-(?!4B|5B|12B|13B))", "Cosmos 1.0 or Predict1"),
     (r"Cosmos-Predict2-.*Multiview", "a multiview Cosmos Predict2"),
     (r"Cosmos-Predict2-.*Action", "an action-conditioned Cosmos Predict2"),
     (r"Cosmos-Predict2-", "Cosmos Predict2"),

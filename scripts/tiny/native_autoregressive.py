@@ -1,22 +1,36 @@
-"""A tiny Cosmos-Predict1-4B in NVIDIA's own form: the model alone, from its list of tensors."""
+"""A tiny Cosmos-Predict1-4B in NVIDIA's own form: model.pt, config.json and, in it, the repository of its tokenizer."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+from cosmos_handler.artifacts.companions import TOKENIZER
+from scripts.tiny import video_tokenizer
 from scripts.tiny.files import write_json
 from scripts.tiny.native import listed, save, tensors
 
+# Frames, rows and columns of tokens: 33 frames of 64 x 128 pixels, and of NVIDIA's 640 x 1024.
+SMALL, FULL = (5, 4, 8), (5, 40, 64)
 # What NVIDIA's code knows by the sizes of the published models, and must be told of others.
-_CONFIG = {"norm_eps": 1e-5, "rope_theta": 500000, "video_latent_shape": [5, 40, 64], "apply_yarn": False}
+_CONFIG = {"norm_eps": 1e-5, "rope_theta": 500000, "apply_yarn": False}
 
 
 def write(folder: Path, *, seed: int, report: Callable[[str], None]) -> None:
     """Write the checkpoint into the existing, empty `folder`."""
-    write_model(folder, "autoregressive", seed=seed)
+    write_checkpoint(folder, "autoregressive", SMALL, seed=seed, report=report)
+
+
+def write_checkpoint(
+    folder: Path, name: str, latent_shape: tuple[int, int, int], *, seed: int, report: Callable[[str], None]
+) -> None:
+    """Write a model and its tokenizer. name: of the model's list of tensors."""
+    write_model(folder, name, latent_shape, seed=seed)
     report("model.pt")
+    tokenizer = folder / TOKENIZER.names[0]
+    tokenizer.mkdir()
+    video_tokenizer.write(tokenizer, seed=seed, report=report)
 
 
-def write_model(folder: Path, name: str, *, seed: int) -> None:
+def write_model(folder: Path, name: str, latent_shape: tuple[int, int, int], *, seed: int) -> None:
     """Write model.pt and config.json. name: of the list of tensors."""
     sizes = listed(name)["sizes"]["tiny"]
     save(folder / "model.pt", tensors(name, "tiny", seed=seed))
@@ -27,5 +41,6 @@ def write_model(folder: Path, name: str, *, seed: int) -> None:
         "n_kv_heads": sizes["keys"] // sizes["head"],
         "head_dim": sizes["head"],
         "ffn_hidden_size": sizes["mlp"],
+        "video_latent_shape": list(latent_shape),
     }
     write_json(folder / "config.json", stated | _CONFIG)

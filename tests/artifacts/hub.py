@@ -23,7 +23,7 @@ class Refusal:
 
 @dataclass
 class Hub:
-    """One repository with one revision, or more in `branches`.
+    """One repository with one revision, or more in `branches`; others in `beside`, which have addresses of their own.
 
     Set `refusals` to turn away requests whose path contains the key."""
 
@@ -35,14 +35,15 @@ class Hub:
     refusals: dict[str, Refusal] = field(default_factory=dict)
     may_send: Event = field(default_factory=lambda: _set(Event()))  # clear it to hold the files' content back
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)  # method, path, authorization
+    beside: list["Hub"] = field(default_factory=list)
 
     def downloaded(self) -> set[str]:
         """The files whose content was asked for."""
         return self.downloaded_of(COMMIT)
 
-    def downloaded_of(self, commit: str) -> set[str]:
-        """The same for one commit."""
-        prefix = f"/{self.model_id}/resolve/{commit}/"
+    def downloaded_of(self, commit: str, model_id: str = "") -> set[str]:
+        """The same for one commit. model_id: of a repository beside this one."""
+        prefix = f"/{model_id or self.model_id}/resolve/{commit}/"
         return {path.removeprefix(prefix) for method, path, _ in self.requests if method == "GET" and prefix in path}
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
@@ -51,6 +52,9 @@ class Hub:
             if part in path:
                 headers = {"X-Error-Code": refusal.code, "X-Error-Message": refusal.message}
                 return refusal.status, {key: value for key, value in headers.items() if value}, b""
+        for other in self.beside:
+            if f"/{other.model_id}/" in f"{path}/":
+                return other.answer(path)
         for revision, files in {self.revision: self.files, **self.branches}.items():
             commit = COMMIT if revision == self.revision else commit_of(revision)
             answer = self._answer_of(path, revision, commit, files)

@@ -17,6 +17,7 @@ from cosmos_handler.artifacts.locate import locate
 from cosmos_handler.artifacts.repositories import not_served
 from cosmos_handler.artifacts.source import Located, ModelSource
 from cosmos_handler.errors import CheckpointError
+from tests.artifacts.autoregressive import write_t5
 from tests.artifacts.hub import COMMIT, Hub, Refusal, commit_of, serving
 from tests.artifacts.miniature import write_generator, write_json, write_reasoner
 
@@ -199,10 +200,10 @@ def test_a_choice_where_a_repository_holds_none_of_nvidias_own_is_told(hub: Hub,
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Cosmos-1.0-Autoregressive-4B", "Cosmos 1.0 or Predict1 Autoregressive"),
-        ("Cosmos-Predict1-13B-Video2World", "Cosmos 1.0 or Predict1 Autoregressive"),
         ("Cosmos-1.0-Diffusion-7B-Text2World", "Cosmos 1.0 or Predict1"),
         ("Cosmos-Predict1-7B-Video2World", "Cosmos 1.0 or Predict1"),
+        ("Cosmos-Predict1-14B-Text2World", "Cosmos 1.0 or Predict1"),
+        ("Cosmos-Predict1-7B-Decoder-DV8x16x16ToCV8x8x8-720p", "the diffusion decoder of Cosmos Autoregressive alone"),
         ("Cosmos-Predict2-2B-Multiview", "a multiview Cosmos Predict2"),
         ("Cosmos-Predict2-2B-Sample-Action-Conditioned", "an action-conditioned Cosmos Predict2"),
         ("Cosmos-Predict2-14B-Video2World", "Cosmos Predict2"),
@@ -227,7 +228,8 @@ def test_models_that_are_not_served_are_refused_before_anything_is_fetched(cache
 @pytest.mark.parametrize(
     "name",
     ["Cosmos-Predict2.5-2B", "Cosmos-Predict2.5-14B", "Cosmos-Transfer2.5-2B", "Cosmos-Reason1-7B", "Cosmos-Reason2-8B",
-     "Cosmos3-Nano", "Cosmos3-Super", "Cosmos3-Super-Image2Video", "Cosmos3-Nano-Reasoner"],
+     "Cosmos3-Nano", "Cosmos3-Super", "Cosmos3-Super-Image2Video", "Cosmos3-Nano-Reasoner",
+     "Cosmos-Predict1-4B", "Cosmos-Predict1-5B-Video2World", "Cosmos-1.0-Autoregressive-12B"],
 )  # fmt: skip
 def test_models_that_are_served_are_not(name: str) -> None:
     assert not_served(f"nvidia/{name}") is None
@@ -301,6 +303,91 @@ def test_a_control_branch_that_the_hub_lacks_is_named(tmp_path: Path, cache: Pat
     with serving(Hub(model_id, "main", NATIVE, branches)) as hub:
         message = fault_of(hub_source(cache, hub_model_id=model_id, hub_revision=None, endpoint=hub.endpoint))
     assert message.startswith(f"{model_id} (revision diffusers/controlnet/general/seg) cannot be fetched")
+
+
+def autoregressive_hub(tmp_path: Path, model: str, start: str) -> Hub:
+    """What the hub holds of an autoregressive model that reads text, and of all that goes with it."""
+    programs = {"encoder.jit": b"e", "decoder.jit": b"d", "autoencoder.jit": b"a", "README.md": b"r"}
+    write_t5(tmp_path / "text_encoder", tmp_path / "tokenizer")
+    others = ("text_encoder/config.json", "text_encoder/model.safetensors", "tokenizer/tokenizer.json")
+    text = {name: (tmp_path / name).read_bytes() for name in others}
+    guardrail = {"guardrail/video_content_safety_filter/safety_filter.pt": b"g"}
+    tokenizers = ("Tokenize1-DV8x16x16-720p", "Tokenize1-CV8x8x8-720p")
+    decoder = "Predict1-7B-Decoder-DV8x16x16ToCV8x8x8-720p"
+    if start == "Cosmos-1.0-":
+        tokenizers = ("Tokenizer-DV8x16x16", "Tokenizer-CV8x8x8")
+        decoder = "Diffusion-7B-Decoder-DV8x16x16ToCV8x8x8"
+    return Hub(
+        model,
+        "main",
+        {"model.pt": b"m", "config.json": b"{}", **guardrail},
+        beside=[
+            Hub(f"nvidia/{start}{tokenizers[0]}", "main", programs),
+            Hub(f"nvidia/{start}{tokenizers[1]}", "main", {**programs, "mean_std.pt": b"s"}),
+            Hub(f"nvidia/{start}{decoder}", "main", {"model.pt": b"w", "aux_vars.pt": b"v", **guardrail}),
+            Hub(
+                "nvidia/Cosmos-1.0-Diffusion-7B-Text2World", "main", {**text, "model.pt": b"x", "vae/config.json": b""}
+            ),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "start"),
+    [
+        ("nvidia/Cosmos-Predict1-5B-Video2World", "Cosmos-"),
+        ("nvidia/Cosmos-1.0-Autoregressive-13B-Video2World", "Cosmos-1.0-"),
+    ],
+)
+def test_a_bare_id_of_an_autoregressive_model_is_that_and_all_that_goes_with_it(
+    tmp_path: Path, cache: Path, model: str, start: str
+) -> None:
+    with serving(autoregressive_hub(tmp_path, model, start)) as hub:
+        source = hub_source(cache, hub_model_id=model, hub_revision=None, endpoint=hub.endpoint)
+        located = locate(source)
+        assert (located.revision, located.name) == (COMMIT, model.removeprefix("nvidia/"))
+        links = {
+            path.name: {file.name for file in path.iterdir()} for path in located.folder.iterdir() if path.is_dir()
+        }
+        assert links == {
+            "tokenizer": {"encoder.jit", "decoder.jit"},
+            "decoder_tokenizer": {"encoder.jit", "decoder.jit", "mean_std.pt"},
+            "diffusion_decoder": {"model.pt", "aux_vars.pt"},
+            "text_encoder": {"config.json", "model.safetensors"},
+            "text_tokenizer": {"tokenizer.json"},
+        }
+        assert (located.folder / "diffusion_decoder/model.pt").read_bytes() == b"w"
+        assert hub.downloaded() == {"model.pt", "config.json"}
+        text = hub.beside[-1].model_id
+        assert hub.downloaded_of(COMMIT, text) == {
+            "text_encoder/config.json", "text_encoder/model.safetensors", "tokenizer/tokenizer.json"
+        }  # fmt: skip
+        assert locate(replace(source, offline=True)) == located
+
+
+def test_a_revision_is_of_the_model_alone(tmp_path: Path, cache: Path) -> None:
+    model = "nvidia/Cosmos-Predict1-4B"
+    hub = autoregressive_hub(tmp_path, model, "Cosmos-")
+    hub.branches = {"mine": {"model.pt": b"other", "config.json": b"{}"}}
+    with serving(hub):
+        located = locate(hub_source(cache, hub_model_id=model, hub_revision="mine", endpoint=hub.endpoint))
+        assert located.revision == commit_of("mine")
+        assert (located.folder / "model.pt").read_bytes() == b"other"
+        assert (located.folder / "tokenizer/encoder.jit").is_file()
+        assert not (located.folder / "text_encoder").exists()  # it reads no text
+        assert hub.downloaded_of(COMMIT, hub.beside[-1].model_id) == set()
+
+
+def test_what_goes_with_a_model_and_is_not_given_is_named(tmp_path: Path, cache: Path) -> None:
+    model = "nvidia/Cosmos-Predict1-4B"
+    with serving(autoregressive_hub(tmp_path, model, "Cosmos-")) as hub:
+        source = hub_source(cache, hub_model_id=model, hub_revision=None, endpoint=hub.endpoint)
+        hub.refusals["Decoder-DV8x16x16"] = Refusal(403, "GatedRepo")
+        assert fault_of(source).startswith(
+            "nvidia/Cosmos-Predict1-7B-Decoder-DV8x16x16ToCV8x8x8-720p (revision main) is gated: its licence must be"
+        )
+        offline = fault_of(replace(source, offline=True))
+        assert "Decoder-DV8x16x16ToCV8x8x8-720p (revision main) is not, or not wholly, in the hub's cache" in offline
 
 
 def test_a_cache_that_may_only_be_read_is_no_matter(

@@ -138,7 +138,7 @@ def test_a_choice_where_there_is_nothing_to_choose_is_refused(tmp_path: Path) ->
         (["net.blocks.block0.blocks.0.block.attn.to_q.0.weight"], "Cosmos 1.0 or Predict1"),
         (["net.blocks.0.self_attn.q_proj.weight", "net.view_embeddings.weight"], "a multiview Cosmos Predict2 or 2.5"),
         (["net.action_embedder_B_D.fc1.weight"], "an action-conditioned Cosmos Predict2 or 2.5"),
-        (["tok_embeddings.weight"], "Cosmos 1.0 or Predict1 Autoregressive"),
+        (["layers.0.attention.wq.weight"], "a language model, such as the prompt upsampler of Cosmos 1.0 or Predict1"),
         (["encoder.downsamples.0.residual.0.gamma"], "the VAE of a Cosmos model (tokenizer.pth) without its transf"),
         (["lm.weight"], "a model of unknown kind (with tensors such as lm.weight)"),
     ],

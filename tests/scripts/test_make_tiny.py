@@ -100,7 +100,7 @@ GUARDRAIL_FILES = {
     "video_content_safety_filter/safety_filter.pt",
     "face_blur_filter/Resnet50_Final.pth",
 }
-for generator in make_tiny.GENERATORS:
+for generator in make_tiny.GENERATORS & FILES.keys():
     FILES[generator] |= {f"guardrails/{file}" for file in GUARDRAIL_FILES}
 NAMES = sorted(FILES)
 
@@ -197,11 +197,55 @@ def test_autoregressive_models_are_written_as_nvidia_publishes_them(tmp_path: Pa
     for folder in ("one", "two"):
         make_tiny.write_checkpoint(name, tmp_path / folder, native=True)
     files = files_in(tmp_path / "one")
-    assert (set(files), files) == ({"model.pt", "config.json"}, files_in(tmp_path / "two"))
+    assert files == files_in(tmp_path / "two")
+    ours = {file for file in files if not file.startswith("guardrails/")}
+    tokenizer = {f"Cosmos-Tokenize1-DV8x16x16-720p/{file}" for file in ("encoder.jit", "decoder.jit")}
+    text = {"text_encoder/config.json", "text_encoder/model.safetensors", "text_tokenizer/tokenizer.json",
+            "text_tokenizer/tokenizer_config.json"}  # fmt: skip
+    assert ours == {"model.pt", "config.json"} | tokenizer | (text if name.endswith("text") else set())
+    assert {f"guardrails/{file}" for file in GUARDRAIL_FILES} == files.keys() - ours
+    assert json.loads(files["config.json"])["video_latent_shape"] == [5, 4, 8]
     state = torch.load(tmp_path / "one/model.pt", weights_only=True)
     assert state["model.tok_embeddings.weight"].shape[0] == rows
     assert state["model.output.weight"].shape[0] == 64000
     assert state["model.norm.weight"].eq(1).all()
+
+
+@pytest.mark.parametrize("name", ["autoregressive", "autoregressive_text"])
+def test_autoregressive_models_differ_by_the_size_of_their_videos_alone(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[int, ...]] = []
+    monkeypatch.setattr(
+        "scripts.tiny.native_autoregressive.write_model", lambda folder, of, shape, seed: written.append(shape)
+    )
+    monkeypatch.setattr("scripts.tiny.video_tokenizer.write", lambda folder, **_: None)
+    monkeypatch.setattr("scripts.tiny.guardrails.write", lambda folder, **_: None)
+    for variant in (name, f"{name}_full"):
+        make_tiny.write_checkpoint(variant, tmp_path / variant, native=True)
+    assert written == [(5, 4, 8), (5, 40, 64)]
+
+
+@pytest.mark.usefixtures("no_network")
+def test_the_text_encoder_of_autoregressive_models_tells_prompts_apart(tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoTokenizer, T5EncoderModel
+
+    from scripts.tiny.t5 import write_text_encoder
+
+    write_text_encoder(tmp_path, width=24, seed=0)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "text_tokenizer")
+    encoder = T5EncoderModel.from_pretrained(tmp_path / "text_encoder")
+    prompts = ["A robot lifts a cup.", "A car turns left."]
+    batch = tokenizer(prompts, max_length=512, padding="max_length", truncation=True, return_tensors="pt")
+    assert batch["input_ids"].shape == (2, 512)
+    assert tokenizer.unk_token_id not in batch["input_ids"]
+    assert (batch["input_ids"] == tokenizer.eos_token_id).sum().item() == 2
+    with torch.no_grad():
+        states = encoder(**batch).last_hidden_state
+    assert states.shape == (2, 512, 24)
+    assert states.isfinite().all()
+    assert (states[0, 0] - states[1, 0]).abs().max() > 0.1
 
 
 @pytest.mark.usefixtures("no_network")

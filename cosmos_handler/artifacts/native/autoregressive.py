@@ -5,20 +5,21 @@ the four published models; config.json says it for models of other sizes, and ma
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cosmos_handler.artifacts.checkpoint import Part
-from cosmos_handler.artifacts.inspection import Inspection
+from cosmos_handler.artifacts.inspection import Inspection, joined
 from cosmos_handler.artifacts.native.kinds import kind_of
 from cosmos_handler.artifacts.native.sheet import Line, Weights, check_names, measured, num_blocks, part_of, weights_in
+from cosmos_handler.artifacts.native.torch_file import read_torch_file
 from cosmos_handler.errors import CheckpointError
 
 FILE = "model.pt"
 CONFIG_FILE = "config.json"
 PART = "ar_model"
-_TITLE = "Cosmos Autoregressive"
+TITLE = "Cosmos Autoregressive"
 
 _PREFIXES = ("model.",)
 _BESIDE = ("_extra_state",)  # of TransformerEngine's layers
@@ -119,25 +120,25 @@ def find_model(folder: Path) -> NativeModel:
     part = examine_model(look)
     if part is None or look.faults:
         faults = "".join(f"\n  - {fault}" for fault in look.faults)
-        raise CheckpointError(f"{folder} is not a complete {_TITLE} checkpoint:{faults}")
+        raise CheckpointError(f"{folder} is not a complete {TITLE} checkpoint:{faults}")
     return NativeModel(str(folder.resolve()), part)
 
 
-def examine_model(look: Inspection) -> Part | None:
-    """The model of a folder; None, and faults noted, where it is not there or not whole."""
-    weights = weights_in(look, FILE, prefixes=_PREFIXES, beside=_BESIDE)
+def examine_model(look: Inspection, file: str = FILE) -> Part | None:
+    """The model of a file and the config.json beside it; None, and faults noted, where it is not there or not whole."""
+    weights = weights_in(look, file, prefixes=_PREFIXES, beside=_BESIDE)
     if weights is None:
         return None
     if not any(name.startswith(("tok_embeddings.", "layers.0.attention.")) for name in weights.tensors):
-        look.fault(f"{FILE} is no {_TITLE}, but {kind_of(weights.tensors).title}")
+        look.fault(f"{file} is no {TITLE}, but {kind_of(weights.tensors).title}")
         return None
     faults_before = len(look.faults)
     sizes = _sizes(look, weights)
     if sizes is None:
         return None
     lines = _sheet(sizes)
-    check_names(look, weights, lines, what=_TITLE)
-    config = _config(look, sizes)
+    check_names(look, weights, lines, what=TITLE)
+    config = _config(look, file, sizes)
     if config is None or len(look.faults) > faults_before:
         return None
     return part_of(look, PART, weights, lines, config=config)
@@ -170,6 +171,31 @@ def _sizes(look: Inspection, weights: Weights) -> dict[str, int] | None:
     return sizes
 
 
+def our_sheet(config: Mapping[str, Any]) -> list[Line]:
+    """Every tensor of the class that runs them, under its own names, for one of its configurations."""
+    reads_text = config["context_width"] is not None
+    sizes = {
+        "width": config["hidden_size"],
+        "vocabulary": config["vocab_size"],
+        "rows": embedding_rows(config["vocab_size"], reads_text=reads_text),
+        "queries": config["num_attention_heads"] * config["head_dim"],
+        "keys": config["num_key_value_heads"] * config["head_dim"],
+        "head": config["head_dim"],
+        "mlp": config["intermediate_size"],
+        **({"context": config["context_width"]} if reads_text else {}),
+        "layers": config["num_hidden_layers"],
+    }
+    return [replace(line, theirs=line.ours) for line in _sheet(sizes)]
+
+
+def reads_text(look: Inspection, file: str) -> bool:
+    """Whether the model of a file, be it whole or not, reads text."""
+    try:
+        return any(".cross_attention" in name for name in read_torch_file(look.folder / file).tensors)
+    except CheckpointError:  # which is noted where the model is examined
+        return False
+
+
 def _sheet(sizes: Mapping[str, int]) -> list[Line]:
     return [
         Line(theirs, ours, tuple(sizes[size] for size in shape.split()))
@@ -187,9 +213,10 @@ def _rows(layers: int, *, reads_text: bool) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _config(look: Inspection, sizes: Mapping[str, int]) -> dict[str, Any] | None:
+def _config(look: Inspection, file: str, sizes: Mapping[str, int]) -> dict[str, Any] | None:
     """What the class is built from; None, and faults noted, where nothing says it."""
-    stated = (look.json_object(CONFIG_FILE) if look.has(CONFIG_FILE) else {}) or {}
+    said_in = joined(PurePosixPath(file).parent.as_posix(), CONFIG_FILE)
+    stated = (look.json_object(said_in) if look.has(said_in) else {}) or {}
     measured = {
         "hidden_size": sizes["width"],
         "intermediate_size": sizes["mlp"],
@@ -202,7 +229,7 @@ def _config(look: Inspection, sizes: Mapping[str, int]) -> dict[str, Any] | None
     }
     for theirs, ours in _STATED_SIZES.items():
         if stated.get(theirs) not in (None, measured[ours]):
-            look.fault(f"{CONFIG_FILE} is of another model: {theirs} is {stated[theirs]}, not {measured[ours]}")
+            look.fault(f"{said_in} is of another model: {theirs} is {stated[theirs]}, not {measured[ours]}")
     known = next((each for each in PUBLISHED.values() if measured.items() <= each.items()), None)
     config = {**(known or {}), **measured}
     config |= {ours: stated[theirs] for theirs, ours in _STATED.items() if stated.get(theirs) is not None}
@@ -210,9 +237,7 @@ def _config(look: Inspection, sizes: Mapping[str, int]) -> dict[str, Any] | None
         config["yarn"] = _yarn(look, stated) if stated["apply_yarn"] else None
     missing = [theirs for theirs, ours in [*_STATED.items(), ("apply_yarn", "yarn")] if ours not in config]
     if missing:
-        look.fault(
-            f"{FILE} has the sizes of none of {', '.join(PUBLISHED)}: {CONFIG_FILE} must say {', '.join(missing)}"
-        )
+        look.fault(f"{file} has the sizes of none of {', '.join(PUBLISHED)}: {said_in} must say {', '.join(missing)}")
         return None
     _check_shape(look, "video_latent_shape", config["latent_shape"])
     return config

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from cosmos_handler.artifacts.checkpoint import Family
 from cosmos_handler.artifacts.native.transformer import PREFIXES
 
+_PREFIXES = (*PREFIXES, "model.")
 _SELF_ATTENTION = "blocks.0.self_attn.q_proj.weight"  # of every transformer since Predict2
 _TEXT_PROJECTION = "crossattn_proj.0.weight"  # since 2.5, whose text encoder gives the states of all its layers
 
@@ -16,9 +17,9 @@ _MARKS = (
     ("control_blocks_0.", "a Cosmos Transfer2.5 with several control branches in one file"),
     ("blocks.block0.", "Cosmos 1.0 or Predict1"),
     ("encoder.downsamples.0.residual.0.gamma", "the VAE of a Cosmos model (tokenizer.pth) without its transformer"),
-    ("tok_embeddings.weight", "Cosmos 1.0 or Predict1 Autoregressive"),
-    ("layers.0.attention.wq.weight", "Cosmos 1.0 or Predict1 Autoregressive"),
 )
+_AUTOREGRESSIVE = ("tok_embeddings.", "layers.0.attention.")
+_QUERY_NORM = "attention.q_norm.weight"  # which models of words in the same form lack
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ def kind_of(names: Iterable[str]) -> Kind:
     for mark, title in _MARKS:
         if any(mark in name for name in plain):
             return Kind(None, title)
+    if any(name.startswith(_AUTOREGRESSIVE) for name in plain):
+        if any("attention.wq" in name for name in plain) and not any(name.endswith(_QUERY_NORM) for name in plain):
+            return Kind(None, "a language model, such as the prompt upsampler of Cosmos 1.0 or Predict1")
+        return Kind("autoregressive", "Cosmos Autoregressive")
     if _SELF_ATTENTION in plain and _TEXT_PROJECTION in plain:
         if any(name.startswith("control_blocks.0.") for name in plain):
             return Kind("transfer2.5", "Cosmos Transfer2.5")
@@ -45,4 +50,4 @@ def kind_of(names: Iterable[str]) -> Kind:
 
 
 def _without_prefix(name: str) -> str:
-    return next((name.removeprefix(prefix) for prefix in PREFIXES if name.startswith(prefix)), name)
+    return next((name.removeprefix(prefix) for prefix in _PREFIXES if name.startswith(prefix)), name)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cosmos_handler.artifacts.checkpoint import Family
+from cosmos_handler.artifacts.companions import COMPANIONS, DECODER_TOKENIZER, DIFFUSION_DECODER
 from cosmos_handler.artifacts.native.kinds import kind_of
 from cosmos_handler.artifacts.native.torch_file import read_torch_file
 from cosmos_handler.errors import CheckpointError
@@ -29,7 +30,10 @@ _ENDINGS = ("ema_bf16.pt", "ema_fp32.pt", ".pt")
 _DEEPEST = 3
 _LAYOUT = ("base/*", "general/*", "distilled/general/*", "auto/*", "robot/*")  # folders of NVIDIA's repositories of 2.5
 _SUFFIXES = (".pt", ".pth", ".jit")
-_NOT_CHECKPOINTS = ("text_encoder", "tokenizer", "vae", "scheduler", "transformer", "guardrails")
+# Folders of parts; NVIDIA calls that of the guardrails, in the repositories of older models, "guardrail".
+_NOT_CHECKPOINTS = frozenset(
+    ["text_encoder", "tokenizer", "vae", "scheduler", "transformer", "guardrails", "guardrail", "text_tokenizer"]
+) | {DIFFUSION_DECODER.own, DECODER_TOKENIZER.own, *COMPANIONS}
 
 
 @dataclass(frozen=True)

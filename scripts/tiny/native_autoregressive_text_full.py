@@ -1,0 +1,12 @@
+"""The tiny Cosmos-Predict1-5B-Video2World again, for videos of NVIDIA's size: 33 frames of 640 x 1024 pixels."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from scripts.tiny.native_autoregressive import FULL
+from scripts.tiny.native_autoregressive_text import write_with_text
+
+
+def write(folder: Path, *, seed: int, report: Callable[[str], None]) -> None:
+    """Write the checkpoint into the existing, empty `folder`."""
+    write_with_text(folder, FULL, seed=seed, report=report)
