@@ -10,6 +10,13 @@ from cosmos_handler.artifacts.companions import DECODER_TOKENIZER, DIFFUSION_DEC
 from cosmos_handler.artifacts.elsewhere import Elsewhere
 from cosmos_handler.artifacts.inspection import Inspection, component_config, joined
 from cosmos_handler.artifacts.native import autoregressive as native_model
+from cosmos_handler.artifacts.native.continuous_tokenizer import examine_decoder_tokenizer
+from cosmos_handler.artifacts.native.diffusion_decoder import (
+    AUX_FILE,
+    FILE,
+    examine_aux_vars,
+    examine_diffusion_decoder,
+)
 from cosmos_handler.artifacts.native.layout import NativeCheckpoint
 from cosmos_handler.artifacts.native.sheet import Weights, check_names
 from cosmos_handler.artifacts.native.video_tokenizer import examine_video_tokenizer
@@ -18,12 +25,11 @@ from cosmos_handler.artifacts.weights import DIFFUSERS, TRANSFORMERS, find_part
 TITLE = native_model.TITLE
 TASKS: tuple[str, ...] = ("image2world", "video2world")
 FOLDERS: tuple[str, ...] = (".", t5.OWN, t5.OWN_TOKENIZER, TOKENIZER.own, DIFFUSION_DECODER.own, DECODER_TOKENIZER.own)
-AUX_FILE, AUX_PLACE = "aux_vars.pt", "aux_vars"
+AUX_PLACE = "aux_vars"  # the file itself, with the embeddings for models that read no text
 
 MODEL_TYPE, MODEL_CLASS = "cosmos_autoregressive", "CosmosAutoregressive"
 
 _TEMPORAL_FACTOR, _SPATIAL_FACTOR = 8, 16
-_AUX_TENSORS = ("context", "context_mask")
 # What config.json of the converted form must say, as whole numbers above zero.
 _COUNTS = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
@@ -61,11 +67,13 @@ def examine(look: Inspection, native: NativeCheckpoint | None, elsewhere: Elsewh
         width = model.config["context_width"] if model is not None else None
         text_encoder = t5.examine_text_encoder(look, elsewhere, places, context_width=width)
     parts = (text_encoder, model, _tokenizer(look))
+    decoders = _decoders(look, places, model, text_encoder, reads_text=has_text)
+    without = "has no diffusion decoder: its tokens become frames by the tokenizer alone"
     return Found(
-        parts=tuple(part for part in parts if part is not None),
+        parts=tuple(part for part in (*parts, *(decoders or ())) if part is not None),
         generation=_limits(model.config["latent_shape"]) if model is not None else None,
         places=places,
-        note="",
+        note=without if decoders is None else "",
     )
 
 
@@ -126,3 +134,51 @@ def _tokenizer(look: Inspection) -> Part | None:
 
 def _is_library_form(look: Inspection, folder: str) -> bool:
     return any(look.has(joined(folder, file)) for file in (DIFFUSERS.single, DIFFUSERS.index))
+
+
+def _decoders(
+    look: Inspection, places: dict[str, str], model: Part | None, text_encoder: Part | None, *, reads_text: bool
+) -> tuple[Part | None, ...] | None:
+    """The diffusion decoder and the tokenizer of its latents; None where there is neither, which is no fault."""
+    folder, of_latents = DIFFUSION_DECODER.folder(look), DECODER_TOKENIZER.folder(look)
+    if folder is None and of_latents is None:
+        return None
+    decoder = tokenizer = None
+    if folder is None:
+        look.fault(f"{DIFFUSION_DECODER.missing(look)}; or take away {of_latents}, which does nothing without it")
+    else:
+        decoder = examine_diffusion_decoder(look, joined(folder, FILE))
+        if decoder is not None:
+            _check_widths(look, decoder, model, text_encoder)
+        if not reads_text:
+            _find_aux_vars(look, folder, places, decoder)
+    if of_latents is None:
+        look.fault(f"{DECODER_TOKENIZER.missing(look)}; or take away {folder}, which does nothing without it")
+    else:
+        tokenizer = examine_decoder_tokenizer(look, of_latents)
+    return decoder, tokenizer
+
+
+def _check_widths(look: Inspection, decoder: Part, model: Part | None, text_encoder: Part | None) -> None:
+    """Notes it where the decoder does not read what the model and the text encoder give."""
+    (file,), config = decoder.files, decoder.config
+    if model is not None and model.config["vocab_size"] > config["num_codes"]:
+        look.fault(f"{file} knows {config['num_codes']} codes, but the model makes {model.config['vocab_size']}")
+    width = config["text_embed_dim"]
+    if text_encoder is not None and text_encoder.config.get("d_model") != width:
+        given = text_encoder.config.get("d_model")
+        look.fault(f"{file} reads embeddings of {width}, but those of the text encoder are {given} wide")
+
+
+def _find_aux_vars(look: Inspection, folder: str, places: dict[str, str], decoder: Part | None) -> None:
+    """Notes as a place the file with the embeddings that the decoder reads beside a model that reads no prompts."""
+    file = joined(folder, AUX_FILE)
+    if not look.has(file):
+        look.fault(
+            f"{file} is missing: the embeddings of a prompt, which the diffusion decoder needs beside a model that "
+            f"reads none; {DIFFUSION_DECODER.hub_id(look.folder.name)} holds it"
+        )
+        return
+    if decoder is not None:
+        examine_aux_vars(look, file, text_width=decoder.config["text_embed_dim"])
+    places[AUX_PLACE] = str(look.folder.resolve() / file)

@@ -26,18 +26,18 @@ def examine_text_encoder(
     """
     folders = [place for place in _places(look, elsewhere) if look.has(joined(place, "config.json"))]
     # A Cosmos-Reason1 may be mounted as the text encoder of another model.
-    folder = next((place for place in folders if _content(look, place).get("model_type") == "t5"), None)
-    if folder is None:
+    found = [place for place in folders if _content(look, place).get("model_type") == "t5"]
+    if not found:
         look.fault(_missing(look, elsewhere, folders))
         return None
+    folder = next((place for place in found if _has_safetensors(look, place)), found[0])
     if folder != OWN:
         places[OWN] = str(look.folder.resolve() / folder)
     _find_tokenizer(look, folder, places)
     faults_before = len(look.faults)
     _check_config(look, folder, context_width)
-    names = set(look.names(folder))
-    others = sorted(name for name in names if name.endswith(_OTHER_FORMS))
-    if others and not {TRANSFORMERS.single, TRANSFORMERS.index} & names:
+    others = [name for name in look.names(folder) if name.endswith(_OTHER_FORMS)]
+    if others and not _has_safetensors(look, folder):
         look.fault(f"{folder} holds T5 only as {', '.join(others)}, but safetensors are needed: {_command(look)}")
     if len(look.faults) > faults_before:
         return None
@@ -50,6 +50,10 @@ def _places(look: Inspection, elsewhere: Elsewhere) -> Iterator[str]:
         yield from (f"{home}{folder}" for folder in (*T5_FOLDERS, f"{T5_NAME}/{OWN}"))
     for place in elsewhere.text_encoders:
         yield from (str(place), str(place / OWN))
+
+
+def _has_safetensors(look: Inspection, folder: str) -> bool:
+    return any(look.has(joined(folder, file)) for file in (TRANSFORMERS.single, TRANSFORMERS.index))
 
 
 def _find_tokenizer(look: Inspection, folder: str, places: dict[str, str]) -> None:

@@ -1,10 +1,10 @@
-"""A tiny Cosmos-Predict1-4B in NVIDIA's own form: model.pt, config.json and, in it, the repository of its tokenizer."""
+"""A tiny Cosmos-Predict1-4B in NVIDIA's own form: model.pt, config.json and, in it, all that decodes its tokens."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-from cosmos_handler.artifacts.companions import TOKENIZER
-from scripts.tiny import video_tokenizer
+from cosmos_handler.artifacts.companions import DECODER_TOKENIZER, DIFFUSION_DECODER, TOKENIZER
+from scripts.tiny import decoder_tokenizer, diffusion_decoder, video_tokenizer
 from scripts.tiny.files import write_json
 from scripts.tiny.native import listed, save, tensors
 
@@ -22,12 +22,17 @@ def write(folder: Path, *, seed: int, report: Callable[[str], None]) -> None:
 def write_checkpoint(
     folder: Path, name: str, latent_shape: tuple[int, int, int], *, seed: int, report: Callable[[str], None]
 ) -> None:
-    """Write a model and its tokenizer. name: of the model's list of tensors."""
+    """Write a model, its tokenizer, and the diffusion decoder with its own. name: of the model's list of tensors."""
     write_model(folder, name, latent_shape, seed=seed)
     report("model.pt")
-    tokenizer = folder / TOKENIZER.names[0]
-    tokenizer.mkdir()
-    video_tokenizer.write(tokenizer, seed=seed, report=report)
+    for companion, maker in (
+        (TOKENIZER, video_tokenizer),
+        (DIFFUSION_DECODER, diffusion_decoder),
+        (DECODER_TOKENIZER, decoder_tokenizer),
+    ):
+        place = folder / companion.names[0]
+        place.mkdir()
+        maker.write(place, seed=seed, report=report)
 
 
 def write_model(folder: Path, name: str, latent_shape: tuple[int, int, int], *, seed: int) -> None:

@@ -45,6 +45,16 @@ def write_t5(folder: Path, tokenizer: Path) -> None:
     write_json(tokenizer / "tokenizer.json", {"version": "1.0"})
 
 
+def write_decoders(decoder: Path, tokenizer: Path) -> None:
+    """The tiny diffusion decoder, and a CV8x8x8 in diffusers' form."""
+    from scripts.tiny import diffusion_decoder
+
+    decoder.mkdir()
+    diffusion_decoder.write(decoder, seed=0, report=lambda _: None)
+    write_json(tokenizer / "config.json", {"_class_name": "AutoencoderKLCosmos"})
+    write_weights(tokenizer / "diffusion_pytorch_model.safetensors")
+
+
 def change_json(path: Path, **changes: Any) -> None:
     """Other values under some keys of an object."""
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))

@@ -12,12 +12,20 @@ from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits
 from cosmos_handler.artifacts.discover import discover
 from cosmos_handler.artifacts.elsewhere import Elsewhere
 from cosmos_handler.errors import CheckpointError
-from tests.artifacts.autoregressive import change_json, state_of, write_model, write_t5, write_tokenizer
+from tests.artifacts.autoregressive import (
+    change_json,
+    state_of,
+    write_decoders,
+    write_model,
+    write_t5,
+    write_tokenizer,
+)
 from tests.artifacts.miniature import write_json, write_reasoner, write_weights
 
 pytestmark = pytest.mark.model
 
 DV, CV = "Cosmos-Tokenize1-DV8x16x16-720p", "Cosmos-Tokenize1-CV8x8x8-720p"
+DECODER = "Cosmos-Predict1-7B-Decoder-DV8x16x16ToCV8x8x8-720p"
 T5 = "Cosmos-1.0-Diffusion-7B-Text2World"
 LIMITS = GenerationLimits(max_frames=9, max_height=48, max_width=64, temporal_factor=8, size_multiple=16)
 
@@ -66,10 +74,83 @@ def test_a_model_with_all_in_it_is_found(reader: Path, caplog: pytest.LogCapture
     assert checkpoint.places == {}
 
 
-def test_a_model_that_reads_no_text_needs_no_t5(plain: Path) -> None:
+def test_a_model_that_reads_no_text_needs_no_t5(plain: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     checkpoint = found(plain)
     assert folders_of(checkpoint) == {"ar_model": ".", "tokenizer": "tokenizer"}
     assert checkpoint.parts[0].config["context_width"] is None
+    without = "Cosmos-Predict1-4B has no diffusion decoder: its tokens become frames by the tokenizer alone"
+    assert caplog.messages.count(without) == 1
+
+
+def test_a_diffusion_decoder_is_found_with_the_tokenizer_of_its_latents(
+    plain: Path, reader: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    root = plain.parent
+    write_decoders(root / DECODER, root / CV)
+    for checkpoint in discover(root):
+        assert [part.name for part in checkpoint.parts[-2:]] == ["diffusion_decoder", "decoder_tokenizer"]
+        assert checkpoint.parts[-2].files == (f"{root}/{DECODER}/model.pt",)
+        assert checkpoint.parts[-1].folder == f"{root}/{CV}"
+    aux = {checkpoint.name: checkpoint.places.get("aux_vars") for checkpoint in discover(root)}
+    assert aux == {plain.name: f"{root}/{DECODER}/aux_vars.pt", reader.name: None}
+    write_decoders(plain / "diffusion_decoder", plain / "decoder_tokenizer")
+    own = found(plain)
+    assert own.parts[-2].files == ("diffusion_decoder/model.pt",)
+    assert own.parts[-1].folder == "decoder_tokenizer"
+    assert own.places["aux_vars"] == f"{plain}/diffusion_decoder/aux_vars.pt"
+    assert not [message for message in caplog.messages if "has no diffusion decoder" in message]
+
+
+def test_half_of_a_diffusion_decoder_is_a_fault(plain: Path) -> None:
+    write_decoders(plain / "diffusion_decoder", plain / "decoder_tokenizer")
+    (plain / "decoder_tokenizer").rename(plain.parent / "aside")
+    assert faults_of(plain)[1:] == [
+        f"  - the video tokenizer CV8x8x8 of the diffusion decoder is missing; looked for in the folders "
+        f"decoder_tokenizer, {CV}, Cosmos-1.0-Tokenizer-CV8x8x8 of this one, and for the latter in {plain.parent}: "
+        f"fetch it with `hf download nvidia/{CV} --local-dir {plain}/decoder_tokenizer`; or take away "
+        "diffusion_decoder, which does nothing without it"
+    ]
+    shutil.rmtree(plain / "diffusion_decoder")
+    (plain.parent / "aside").rename(plain / CV)
+    (fault,) = faults_of(plain)[1:]
+    assert fault.startswith("  - the diffusion decoder is missing; looked for in the folders diffusion_decoder, ")
+    assert fault.endswith(
+        f"`hf download nvidia/{DECODER} --local-dir {plain}/diffusion_decoder`; or take away {CV}, which does nothing "
+        "without it"
+    )
+
+
+def test_a_model_that_reads_no_text_needs_embeddings_for_its_decoder(plain: Path, reader: Path) -> None:
+    import torch
+
+    for folder in (plain, reader):
+        write_decoders(folder / "diffusion_decoder", folder / "decoder_tokenizer")
+        (folder / "diffusion_decoder/aux_vars.pt").unlink()
+    assert len(found(reader).parts) == 5
+    assert faults_of(plain)[1:] == [
+        "  - diffusion_decoder/aux_vars.pt is missing: the embeddings of a prompt, which the diffusion decoder needs "
+        f"beside a model that reads none; nvidia/{DECODER} holds it"
+    ]
+    torch.save({"context": torch.zeros(1, 6, 25)}, plain / "diffusion_decoder/aux_vars.pt")
+    assert faults_of(plain)[1:] == ["  - diffusion_decoder/aux_vars.pt: context is [1, 6, 25], not 1 x tokens x 24"]
+
+
+def test_networks_that_do_not_go_together_are_told(reader: Path) -> None:
+    write_decoders(reader / "diffusion_decoder", reader / "decoder_tokenizer")
+    import torch
+
+    state = torch.load(reader / "diffusion_decoder/model.pt", weights_only=True)
+    for number in range(2):
+        for kind in "kv":
+            state[f"net.blocks.block{number}.blocks.1.block.attn.to_{kind}.0.weight"] = torch.zeros(32, 20)
+    state["net.token_embedder.weight"] = state["net.token_embedder.weight"][:60]
+    torch.save(state, reader / "diffusion_decoder/model.pt")
+    assert faults_of(reader)[1:] == [
+        "  - diffusion_decoder/model.pt knows 60 codes, but the model makes 64",
+        "  - diffusion_decoder/model.pt reads embeddings of 20, but those of the text encoder are 24 wide",
+    ]
 
 
 def test_nvidias_own_layout_has_the_repositories_side_by_side(reader: Path) -> None:
@@ -78,9 +159,9 @@ def test_nvidias_own_layout_has_the_repositories_side_by_side(reader: Path) -> N
     (root / T5).mkdir()
     (reader / "text_encoder").rename(root / T5 / "text_encoder")
     (reader / "text_tokenizer").rename(root / T5 / "tokenizer")
-    (root / "google-t5/t5-11b").mkdir(parents=True)
-    (root / CV).mkdir()  # whatever is in them, they are no models beside one
-    (root / CV / "encoder.jit").touch()
+    write_json(root / "google-t5/t5-11b/config.json", {"model_type": "t5"})  # as NVIDIA's code has it
+    (root / "google-t5/t5-11b/pytorch_model.bin").touch()
+    write_decoders(root / DECODER, root / CV)
     for folder in (root, reader):
         checkpoint = found(folder)
         assert checkpoint.path == str(reader)
@@ -88,6 +169,8 @@ def test_nvidias_own_layout_has_the_repositories_side_by_side(reader: Path) -> N
             "text_encoder": f"{root}/{T5}/text_encoder",
             "ar_model": ".",
             "tokenizer": f"{root}/{DV}",
+            "diffusion_decoder": ".",
+            "decoder_tokenizer": f"{root}/{CV}",
         }
         assert checkpoint.folder_of("text_encoder") == root / T5 / "text_encoder"
         assert checkpoint.folder_of("text_tokenizer") == root / T5 / "tokenizer"

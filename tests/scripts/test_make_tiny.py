@@ -199,10 +199,14 @@ def test_autoregressive_models_are_written_as_nvidia_publishes_them(tmp_path: Pa
     files = files_in(tmp_path / "one")
     assert files == files_in(tmp_path / "two")
     ours = {file for file in files if not file.startswith("guardrails/")}
-    tokenizer = {f"Cosmos-Tokenize1-DV8x16x16-720p/{file}" for file in ("encoder.jit", "decoder.jit")}
+    decoders = {
+        f"Cosmos-Tokenize1-{kind}-720p/{half}coder.jit" for kind in ("DV8x16x16", "CV8x8x8") for half in ("en", "de")
+    }
+    decoders |= {f"Cosmos-Predict1-7B-Decoder-DV8x16x16ToCV8x8x8-720p/{file}" for file in ("model.pt", "aux_vars.pt")}
+    decoders.add("Cosmos-Tokenize1-CV8x8x8-720p/mean_std.pt")
     text = {"text_encoder/config.json", "text_encoder/model.safetensors", "text_tokenizer/tokenizer.json",
             "text_tokenizer/tokenizer_config.json"}  # fmt: skip
-    assert ours == {"model.pt", "config.json"} | tokenizer | (text if name.endswith("text") else set())
+    assert ours == {"model.pt", "config.json"} | decoders | (text if name.endswith("text") else set())
     assert {f"guardrails/{file}" for file in GUARDRAIL_FILES} == files.keys() - ours
     assert json.loads(files["config.json"])["video_latent_shape"] == [5, 4, 8]
     state = torch.load(tmp_path / "one/model.pt", weights_only=True)
@@ -219,8 +223,8 @@ def test_autoregressive_models_differ_by_the_size_of_their_videos_alone(
     monkeypatch.setattr(
         "scripts.tiny.native_autoregressive.write_model", lambda folder, of, shape, seed: written.append(shape)
     )
-    monkeypatch.setattr("scripts.tiny.video_tokenizer.write", lambda folder, **_: None)
-    monkeypatch.setattr("scripts.tiny.guardrails.write", lambda folder, **_: None)
+    for maker in ("video_tokenizer", "diffusion_decoder", "decoder_tokenizer", "guardrails"):
+        monkeypatch.setattr(f"scripts.tiny.{maker}.write", lambda folder, **_: None)
     for variant in (name, f"{name}_full"):
         make_tiny.write_checkpoint(variant, tmp_path / variant, native=True)
     assert written == [(5, 4, 8), (5, 40, 64)]
