@@ -5,9 +5,22 @@ from dataclasses import asdict
 from typing import Any
 
 from cosmos_handler.artifacts import reasoner
-from cosmos_handler.artifacts.checkpoint import Family
+from cosmos_handler.artifacts.checkpoint import Checkpoint, Family
 from cosmos_handler.artifacts.defaults import GENERATION
+from cosmos_handler.artifacts.drawing_defaults import drawing_defaults
 from cosmos_handler.artifacts.reasoning_defaults import REASONING
+
+
+def checkpoint_defaults(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
+    """The same for a model that is loaded, with what its own files decide."""
+    shown = task_defaults(checkpoint.family, checkpoint.tasks)
+    limits = checkpoint.generation
+    if checkpoint.family != "autoregressive" or limits is None:
+        return shown
+    own = {"height": limits.max_height, "width": limits.max_width, **asdict(drawing_defaults(checkpoint))}
+    return {
+        task: {**row, **own, "num_frames": min(row["num_frames"], limits.max_frames)} for task, row in shown.items()
+    }
 
 
 def task_defaults(family: Family, tasks: Sequence[str]) -> dict[str, dict[str, Any]]:

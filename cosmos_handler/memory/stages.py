@@ -116,7 +116,7 @@ def _sheet(owner: str, part: Part, group: str, *, more_bytes: int = 0) -> PartSh
 
 def _prompts(task: Generation) -> list[int]:
     """Tokens of each text that the guardrails are asked about."""
-    asked = [text_tokens(task.prompt, _USUAL_VOCABULARY)]
+    asked = [text_tokens(task.prompt, _USUAL_VOCABULARY)] if task.prompt else []
     if task.upsampling is not None:
         question = task.upsampling.question
         asked.append(question.max_tokens or question.default_max_tokens)
