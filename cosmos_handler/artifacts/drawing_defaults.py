@@ -32,12 +32,13 @@ class DrawingDefaults:
 
 def drawing_defaults(checkpoint: Checkpoint) -> DrawingDefaults:
     """NVIDIA's for the model that a checkpoint holds, and the better of the decoders that it has."""
-    layers = _config(checkpoint).get("num_hidden_layers", 0)
-    return DrawingDefaults(
-        temperature=_TEMPERATURE,
-        top_p=_TOP_P[layers > _LAYERS_OF_SMALL, reads_text(checkpoint)],
-        decoder=decoders(checkpoint)[0],
-    )
+    return DrawingDefaults(**draw_of(_config(checkpoint)), decoder=decoders(checkpoint)[0])
+
+
+def draw_of(config: Mapping[str, Any]) -> dict[str, float]:
+    """temperature and top_p for a model that is built from this."""
+    is_large = config.get("num_hidden_layers", 0) > _LAYERS_OF_SMALL
+    return {"temperature": _TEMPERATURE, "top_p": _TOP_P[is_large, config.get("context_width") is not None]}
 
 
 def decoders(checkpoint: Checkpoint) -> tuple[Decoder, ...]:

@@ -1,6 +1,6 @@
 """Both tables of defaults as plain values for a reader: what a request means where it says nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,9 +23,12 @@ def checkpoint_defaults(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
     }
 
 
-def task_defaults(family: Family, tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
+def task_defaults(
+    family: Family, tasks: Sequence[str], *, draw: Mapping[str, float] | None = None
+) -> dict[str, dict[str, Any]]:
     """Task → name → value. None stands for what the checkpoint's own files say, or for what the task does not have.
 
+    draw: how the tokens of a video are drawn, where it is made of tokens.
     A reasoner has two rows, "plain" and "reasoning": without and with its reasoning switch.
     """
     shown: dict[str, dict[str, Any]] = {}
@@ -35,5 +38,5 @@ def task_defaults(family: Family, tasks: Sequence[str]) -> dict[str, dict[str, A
             shown[task] = {"plain": asdict(plain), "reasoning": asdict(reasoning)}
         else:
             row = GENERATION[family, task]
-            shown[task] = {**asdict(row), "height": row.size.height, "width": row.size.width}
+            shown[task] = {**asdict(row), "height": row.size.height, "width": row.size.width, **(draw or {})}
     return shown
