@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.engine.inbox import Inbox
+from cosmos_handler.engine.job import Job
 from cosmos_handler.engine.tasks import build_task
 from cosmos_handler.errors import InvalidField
 from cosmos_handler.media.clip import MediaFile
@@ -146,3 +147,8 @@ def test_faults(body: dict[str, Any], field: str, said: str) -> None:
     error = fault(**{"video": "AAAA", **body})
     assert error.field == field
     assert said in str(error)
+
+
+def test_a_job_of_it_comes_on_with_its_tokens_and_their_decoding(tmp_path: Path) -> None:
+    job = Job("job-1", model="prompted", task=task(CONTINUE_PROMPTED, video="AAAA"), folder=tmp_path)
+    assert job.pace.shares.keys() == {"generate", "diffusion_decode"}
