@@ -18,6 +18,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from cosmos_handler.artifacts.blocks import blocks_of  # noqa: E402
+from cosmos_handler.artifacts.native.autoregressive import PUBLISHED  # noqa: E402
 
 TARGET = ROOT / "cosmos_handler" / "memory" / "catalogue.json"
 
@@ -97,11 +98,14 @@ _EYES = {
 _SMALL_EYES = {
     **_EYES, "depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "deepstack_visual_indexes": [5, 11, 17]
 }  # fmt: skip
-_LLAMA = {
-    "model_type": "llama", "vocab_size": 64000, "hidden_size": 4096, "intermediate_size": 14336,
-    "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128,
+# Of our own classes, the modules they are in.
+_OURS = "cosmos_handler.families.autoregressive"
+_CODE_TOKENIZER = {"width": 128, "latent_channels": 16, "mirrored": True}
+_DIFFUSION_DECODER = {
+    **{key: value for key, value in _DIT.items() if key != "_class_name"},
+    "num_codes": 64000, "code_width": 32, "in_channels": 48, "rope_scale": [1.0, 1.5, 1.5],
+    "extra_pos_embed_type": None,
 }  # fmt: skip
-_LLAMA_LARGE = {"hidden_size": 5120, "num_hidden_layers": 40}
 
 # What each network is called here: library, class, stored type, configuration.
 NETWORKS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
@@ -148,8 +152,10 @@ NETWORKS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
                           {"model_type": "qwen3_vl_vision", **_EYES, "out_hidden_size": 4096}),
     "cosmos3_super_eyes": ("transformers", "Qwen3VLVisionModel", "bfloat16",
                            {"model_type": "qwen3_vl_vision", **_EYES, "out_hidden_size": 5120}),
-    "autoregressive_4b": ("transformers", "LlamaForCausalLM", "bfloat16", _LLAMA),
-    "autoregressive_12b": ("transformers", "LlamaForCausalLM", "bfloat16", {**_LLAMA, **_LLAMA_LARGE}),
+    **{f"autoregressive_{size.partition('-')[0].lower()}":
+       (f"{_OURS}.network", "CosmosAutoregressive", "bfloat16", config) for size, config in PUBLISHED.items()},
+    "cosmos_code_tokenizer": (f"{_OURS}.tokenizer", "VideoTokenizer", "bfloat16", _CODE_TOKENIZER),
+    "cosmos_diffusion_decoder": (f"{_OURS}.diffusion_decoder", "DiffusionDecoder", "bfloat16", _DIFFUSION_DECODER),
     "qwen3guard_0.6b": ("transformers", "Qwen3ForCausalLM", "bfloat16",
                         {"model_type": "qwen3", "vocab_size": 151936, "hidden_size": 1024, "intermediate_size": 3072,
                          "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8,
@@ -186,9 +192,8 @@ def build(library: str, class_name: str, config: Mapping[str, Any], *, device: s
     kind = getattr(importlib.import_module(library), class_name)
     plain = {name: value for name, value in config.items() if name != "_class_name"}
     with torch.device(device):
-        if library == "diffusers":
-            return kind(**plain)
-        return kind(kind.config_class(**plain))
+        configured = getattr(kind, "config_class", None)  # of transformers, whose models take one
+        return kind(**plain) if configured is None else kind(configured(**plain))
 
 
 def catalogue() -> dict[str, Any]:

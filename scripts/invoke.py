@@ -47,7 +47,7 @@ what is written, for a job called NAME (or FILE-1, FILE-2, ... where it has no n
 The exit status is 0 when every job was completed, 1 when one failed, 2 when nothing could be sent.
 """
 # Fields whose value names a file, in every family's files; `url` stands inside chat messages.
-_NAMES_A_FILE = re.compile(r".*_(path|file)|image|video|input_reference|input_control|input_video|url", re.DOTALL)
+_NAMES_A_FILE = re.compile(r".*_(path|file)|image|video|visual_input|input_(reference|control|video)|url", re.DOTALL)
 _ENDINGS = {"video/mp4": ".mp4", "image/png": ".png"}
 _NOT_IN_FILE_NAMES = re.compile(r"[^\w.+-]+")
 _MAX_RETRY_SECONDS = 60

@@ -18,6 +18,8 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from cosmos_handler.artifacts.defaults import GENERATION  # noqa: E402
+from cosmos_handler.artifacts.drawing_defaults import draw_of  # noqa: E402
+from cosmos_handler.artifacts.native.autoregressive import PUBLISHED as NETWORKS  # noqa: E402
 from cosmos_handler.artifacts.published import PUBLISHED, Published  # noqa: E402
 from cosmos_handler.artifacts.reasoning_defaults import REASONING  # noqa: E402
 from cosmos_handler.artifacts.task_defaults import task_defaults  # noqa: E402
@@ -118,6 +120,8 @@ def _values(model: Published, task: str) -> Iterator[tuple[str, str]]:
                 )
         elif value is not None:
             yield name, _clipped(str(value))
+    for name, number in _draw(model).items():
+        yield name, f"{number}"
 
 
 def _clipped(text: str, most: int = 90) -> str:
@@ -126,7 +130,14 @@ def _clipped(text: str, most: int = 90) -> str:
 
 
 def _record(model: Published) -> dict[str, Any]:
-    return {**asdict(model), "defaults": task_defaults(model.family, model.tasks)}
+    return {**asdict(model), "defaults": task_defaults(model.family, model.tasks, draw=_draw(model))}
+
+
+def _draw(model: Published) -> Mapping[str, float]:
+    """How the tokens of an autoregressive model are drawn; nothing for any other."""
+    if model.family != "autoregressive":
+        return {}
+    return draw_of(next(config for size, config in NETWORKS.items() if model.hub_id.endswith(f"-{size}")))
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -1,6 +1,7 @@
 """Stand-ins at real seams: checkpoints without weights, tasks without media, a model process without a model."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits, Part
@@ -60,6 +61,39 @@ TRANSFER = Checkpoint(
     ),
     generation=GenerationLimits(max_frames=125, max_height=1920, max_width=1920, temporal_factor=4, size_multiple=16),
     context_tokens=None,
+)
+# NVIDIA's 4B and 5B in what requests depend on: the latter reads text, and has the diffusion decoder.
+CONTINUE = Checkpoint(
+    name="continue",
+    aliases=(),
+    path="/nowhere/continue",
+    family="autoregressive",
+    tasks=("image2world", "video2world"),
+    revision="files-23456789abcd",
+    parts=(
+        Part(
+            "ar_model",
+            ".",
+            ("model.pt",),
+            1000,
+            "bfloat16",
+            config={"num_hidden_layers": 16, "context_width": None, "latent_shape": [5, 40, 64]},
+        ),
+        Part("tokenizer", "tokenizer", ("tokenizer/model.safetensors",), 100, "bfloat16"),
+    ),
+    generation=GenerationLimits(max_frames=33, max_height=640, max_width=1024, temporal_factor=8, size_multiple=16),
+    context_tokens=None,
+)
+CONTINUE_PROMPTED = replace(
+    CONTINUE,
+    name="prompted",
+    parts=(
+        Part("text_encoder", "text_encoder", ("text_encoder/model.safetensors",), 500, "bfloat16"),
+        replace(CONTINUE.parts[0], config={**CONTINUE.parts[0].config, "context_width": 1024}),
+        CONTINUE.parts[1],
+        Part("diffusion_decoder", "diffusion_decoder", ("diffusion_decoder/model.safetensors",), 900, "bfloat16"),
+        Part("decoder_tokenizer", "decoder_tokenizer", ("decoder_tokenizer/model.safetensors",), 90, "bfloat16"),
+    ),
 )
 REASON = Checkpoint(
     name="reason",

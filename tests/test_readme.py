@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,10 +14,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from cosmos_handler.schemas.invocation import parse
+from cosmos_handler.schemas.served import Served
+from scripts import invoke
 from scripts.local.door import Limits, make_door
 from scripts.local.objects import Objects
 from scripts.local.queue import Destination
-from tests.conftest import ROOT, free_port
+from tests.conftest import ROOT, SAMPLES, free_port
 from tests.container.media import frames_of_mp4
 from tests.s3 import running_s3
 from tests.scripts.test_local_endpoint import running
@@ -26,6 +30,7 @@ pytestmark = pytest.mark.model
 README = (ROOT / "README.md").read_text()
 PYTHON_HERE = f"{ROOT}/.venv/bin/python {ROOT}/scripts"
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+JSON = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
 COMMANDS = [block.strip() for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)]
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("COSMOS_")}
 
@@ -189,6 +194,17 @@ def test_the_table_of_cards_is_what_the_planner_says() -> None:
     asked = re.search(r"`(scripts/plan.py --markdown .*?)`", README)
     assert asked is not None
     assert run(f".venv/bin/python {asked[1]}").strip() in README
+
+
+def test_what_goes_on_from_a_video_is_a_whole_request() -> None:
+    (body,) = [json.loads(block) for block in JSON if "num_input_frames" in block]
+    model = Served(body["model"], (), "autoregressive", ("image2world", "video2world"))
+    assert parse(body, models=[model]).task == "video2world"
+    (told,) = re.findall(r"`scripts/invoke.py (autoregressive_.*?)`", README)
+    options = invoke._parser().parse_args(shlex.split(told))
+    jobs = invoke.read_jobs(SAMPLES / "predict1" / options.files[0], dict(options.set))
+    assert len(jobs) == 10
+    assert {parse(job.body, models=[model]).task for job in jobs} == {"video2world"}
 
 
 def test_no_command_is_left_out() -> None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
-from cosmos_handler.artifacts.task_defaults import task_defaults
+from cosmos_handler.artifacts.task_defaults import checkpoint_defaults
 from cosmos_handler.engine.engine import Engine
 from cosmos_handler.errors import UnknownModel
 
@@ -49,7 +49,7 @@ def model_object(checkpoint: Checkpoint) -> dict[str, Any]:
         "size_bytes": sum(part.size_bytes for part in checkpoint.parts),
         "context_tokens": checkpoint.context_tokens,
         "limits": asdict(limits) if limits else None,
-        "defaults": task_defaults(checkpoint.family, checkpoint.tasks),
+        "defaults": checkpoint_defaults(checkpoint),
     }
     if checkpoint.controls:
         shown["controls"] = list(checkpoint.controls)

@@ -19,10 +19,11 @@ _SHAPES: Mapping[str, Shape] = {
     "Predict": GENERATION["predict2.5"],
     "Transfer": GENERATION["transfer2.5"],
     "Omni": GENERATION["cosmos3"],
+    "Continue": GENERATION["autoregressive"],
     "Reasoning": REASONING,
     "Chat": CHAT,
 }
-_PICTURES = ("Predict", "Transfer", "Omni")
+_PICTURES = ("Predict", "Transfer", "Omni", "Continue")
 _SETUP: tuple[type[errors.CosmosError], ...] = (
     errors.SettingsError,
     errors.CheckpointError,
@@ -190,7 +191,7 @@ def _error_schema() -> dict[str, Any]:
 
 
 def _request_schemas() -> dict[str, Any]:
-    """The five shapes under all their names, and the three faces that widen those for pictures."""
+    """The six shapes under all their names, and the three faces that widen those for pictures."""
     refs, found = models_json_schema([(shape.request, "validation") for shape in _SHAPES.values()], ref_template=_REF)
     schemas: dict[str, Any] = dict(found["$defs"])
     for name, shape in _SHAPES.items():

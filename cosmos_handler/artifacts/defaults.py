@@ -26,7 +26,8 @@ class GenerationDefaults:
     """The defaults of one task of one family.
 
     convention: "conditional" where guidance g means conditional + g (conditional - unconditional), as in NVIDIA's
-        code and in diffusers up to 2.5; "usual" where it means unconditional + g (conditional - unconditional).
+        code and in diffusers up to 2.5, and g up to 1 means none; "added" where it means the same for every g;
+        "usual" where it means unconditional + g (conditional - unconditional).
     shift: the flow shift that the request may change; None where the checkpoint's scheduler fixes it.
     chunk_size, chunk_overlap: frames made at a time and handed on to the next time, where long videos are made so.
     sizes: tier by its name; resolution and aspect_ratio say which of them is the default.
@@ -34,7 +35,7 @@ class GenerationDefaults:
 
     seed: int
     guidance: float
-    convention: Literal["conditional", "usual"]
+    convention: Literal["conditional", "added", "usual"]
     num_steps: int
     num_frames: int
     fps: float
@@ -145,6 +146,24 @@ _COSMOS3_IMAGE = GenerationDefaults(
     sizes=_COSMOS3_SIZES,
 )
 
+# NVIDIA's only size, and the steps and guidance of the diffusion decoder; how tokens are drawn is the model's own
+# (`drawing_defaults`).
+_AUTOREGRESSIVE = GenerationDefaults(
+    seed=0,
+    guidance=1.8,
+    convention="added",
+    num_steps=15,
+    num_frames=33,
+    fps=25.0,
+    shift=None,
+    negative_prompt="",
+    resolution="640",
+    aspect_ratio="8,5",
+    sizes={"640": {"8,5": Size(640, 1024)}},
+    chunk_size=33,
+    chunk_overlap=9,
+)
+
 GENERATION: Mapping[tuple[Family, str], GenerationDefaults] = {
     ("predict2.5", "text2world"): _PREDICT25,
     ("predict2.5", "image2world"): _PREDICT25,
@@ -154,6 +173,8 @@ GENERATION: Mapping[tuple[Family, str], GenerationDefaults] = {
     ("cosmos3", "text2video"): _COSMOS3_VIDEO,
     ("cosmos3", "image2video"): _COSMOS3_VIDEO,
     ("cosmos3", "video2video"): _COSMOS3_VIDEO,
+    ("autoregressive", "image2world"): _AUTOREGRESSIVE,
+    ("autoregressive", "video2world"): _AUTOREGRESSIVE,
 }
 
 
@@ -167,6 +188,8 @@ def usual_guidance(family: Family, guidance: float) -> float:
     convention = next(row.convention for (named, _), row in GENERATION.items() if named == family)
     if convention == "usual":
         return guidance
+    if convention == "added":
+        return guidance + 1
     return guidance + 1 if guidance > 1 else 1.0  # at 1 and below the conditional form is switched off
 
 

@@ -12,7 +12,7 @@ from cosmos_handler.schemas.invocation import Invocation
 # for latent frames, so that with 5 it conditions on frames that nothing has filled.
 _OVERLAPS = (1, 5)
 # Two minutes at 16 frames per second: as 720p pixels already five gigabytes of the host's memory.
-_MAX_LONG_FRAMES = 1920
+MAX_LONG_FRAMES = 1920
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,16 @@ def plan_chunks(
         raise AssertionError("the table has no chunks for this task: this is a bug")
     if not request.enable_autoregressive:
         _refuse_unused(invocation, request, defaults)
-        _hold(invocation, num_output_frames, limits.max_frames)
-        return Chunks(_makeable(num_output_frames, limits))
-    _hold(invocation, num_output_frames, max(_MAX_LONG_FRAMES, limits.max_frames))
+        hold_frames(invocation, num_output_frames, limits.max_frames)
+        return Chunks(makeable(num_output_frames, limits))
+    hold_frames(invocation, num_output_frames, max(MAX_LONG_FRAMES, limits.max_frames))
     size = given(request.chunk_size, min(defaults.chunk_size, limits.max_frames))
     overlap = given(request.chunk_overlap, defaults.chunk_overlap)
     if overlap not in _OVERLAPS:
         words = " or ".join(str(number) for number in _OVERLAPS)
         raise InvalidField(invocation.written("chunk_overlap"), f"is {overlap}", allowed=words)
-    if size != _makeable(size, limits) or not overlap < size <= limits.max_frames:
-        first = _makeable(overlap + 1, limits)
+    if size != makeable(size, limits) or not overlap < size <= limits.max_frames:
+        first = makeable(overlap + 1, limits)
         factor = limits.temporal_factor
         allowed = f"{factor}k+1, {first} to {limits.max_frames}"
         raise InvalidField(invocation.written("chunk_size"), f"is {size}", allowed=allowed)
@@ -63,13 +63,14 @@ def _refuse_unused(invocation: Invocation, request: GenerationRequest, defaults:
             raise InvalidField(invocation.written(name), problem, allowed=allowed)
 
 
-def _hold(invocation: Invocation, num_output_frames: int, most: int) -> None:
+def hold_frames(invocation: Invocation, num_output_frames: int, most: int) -> None:
+    """Raise InvalidField for more frames than can be made."""
     if num_output_frames > most:
         problem = f"is {num_output_frames}, more than {invocation.model.name} can make"
         raise InvalidField(invocation.written("num_output_frames"), problem, allowed=f"1 to {most}")
 
 
-def _makeable(num_frames: int, limits: GenerationLimits) -> int:
-    """The next count that the VAE can make: 4k+1."""
+def makeable(num_frames: int, limits: GenerationLimits) -> int:
+    """The next count that the VAE can make: 4k+1, or 8k+1 where a token is of 8 frames."""
     factor = limits.temporal_factor
     return -(-(num_frames - 1) // factor) * factor + 1

@@ -6,6 +6,7 @@ from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.errors import InvalidField
 from cosmos_handler.media.clip import MediaFile
 from cosmos_handler.media.wanted import Wanted
+from cosmos_handler.schemas.autoregressive import ContinueRequest
 from cosmos_handler.schemas.generation import GenerationRequest
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.omni import OmniRequest
@@ -13,7 +14,7 @@ from cosmos_handler.schemas.omni import OmniRequest
 
 async def conditioning(
     invocation: Invocation,
-    request: GenerationRequest | OmniRequest,
+    request: GenerationRequest | OmniRequest | ContinueRequest,
     inbox: Inbox,
     *,
     task: str,

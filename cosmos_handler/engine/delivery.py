@@ -12,10 +12,7 @@ from cosmos_handler.media.storing import Order, Stored, Storing
 from cosmos_handler.messages.results import TextOutput
 from cosmos_handler.messages.tasks import MEDIA_TYPES, Encoding
 from cosmos_handler.messages.wire import Done, Progress
-from cosmos_handler.schemas.generation import GenerationRequest
-from cosmos_handler.schemas.invocation import Invocation
-from cosmos_handler.schemas.omni import OmniRequest
-from cosmos_handler.schemas.transfer import TransferRequest
+from cosmos_handler.schemas.invocation import Invocation, PictureRequest
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +27,7 @@ def order_for(
     results_uri: the prefix where nobody names a place, as it stands: the deployer's, and not held against the rules.
     """
     request = invocation.request
-    if not isinstance(request, GenerationRequest | TransferRequest | OmniRequest):
+    if not isinstance(request, PictureRequest):
         return None
     field = invocation.written("output_s3_uri")
     uri, presign_seconds = request.output_s3_uri, request.presign_seconds

@@ -8,7 +8,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from cosmos_handler.engine.pace import Pace
+from cosmos_handler.engine.pace import Pace, main_stages
 from cosmos_handler.errors import CosmosError, JobCancelled
 from cosmos_handler.media.storing import Order, Stored
 from cosmos_handler.messages.tasks import Task
@@ -71,7 +71,7 @@ class Job:
         self.started_at: float | None = None
         self.ended_at: float | None = None
         self.progress: Progress | None = None
-        self.pace = Pace()
+        self.pace = Pace(main=main_stages(task))
         self.made: Done | None = None  # by the model process, which is free for the next job then
         self._released = asyncio.Event()
         self._done: Done | None = None

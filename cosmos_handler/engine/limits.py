@@ -3,6 +3,7 @@
 from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits
 from cosmos_handler.artifacts.defaults import Size
 from cosmos_handler.errors import InvalidField
+from cosmos_handler.schemas.autoregressive import ContinueRequest
 from cosmos_handler.schemas.generation import GenerationRequest
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.omni import OmniRequest
@@ -16,7 +17,10 @@ def limits_of(checkpoint: Checkpoint) -> GenerationLimits:
 
 
 def sides(
-    invocation: Invocation, request: GenerationRequest | OmniRequest, *, instead_of: tuple[str, ...]
+    invocation: Invocation,
+    request: GenerationRequest | OmniRequest | ContinueRequest,
+    *,
+    instead_of: tuple[str, ...],
 ) -> Size | None:
     """The size in height and width, None where they are not given.
 

@@ -1,20 +1,30 @@
 """How far a running job has come, and how long it will still take at the pace so far."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 
+from cosmos_handler.messages.tasks import Continue, Task
 from cosmos_handler.messages.wire import Progress
 
-# The stage that takes nearly all of a generation's time, and whose steps are known from the start.
-MAIN_STAGE = "denoise"
+# The stage that takes nearly all of most generations' time, and whose steps are known from the start.
+_MAIN_STAGE = "denoise"
+
+
+def main_stages(task: Task) -> tuple[str, ...]:
+    """The stages of a task that take nearly all of its time, about as much each, in steps known from the start."""
+    if isinstance(task, Continue):
+        return ("generate", "diffusion_decode") if task.decoder == "diffusion" else ("generate",)
+    return (_MAIN_STAGE,)
 
 
 class Pace:
-    """Fed with every step. percent: of the denoising steps; 99 when they are done, as decoding is still to come."""
+    """Fed with every step. percent: of the main stages' steps; 99 when they are done, as more is still to come."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, main: Sequence[str] = (_MAIN_STAGE,)) -> None:
         self.percent = 0
         self._clock = clock
+        self._shares = dict.fromkeys(main, Fraction(0))  # what is done of each
         self._began = self._latest = 0.0
         self._stage = ""
         self._first_step = self._step = self._num_steps = 0
@@ -25,8 +35,15 @@ class Pace:
         if progress.stage != self._stage or progress.step < self._step:
             self._stage, self._began, self._first_step = progress.stage, self._latest, progress.step
         self._step, self._num_steps = progress.step, progress.num_steps
-        if progress.stage == MAIN_STAGE and progress.num_steps:
-            self.percent = max(self.percent, min(99, 100 * progress.step // progress.num_steps))
+        if progress.stage in self._shares and progress.num_steps:
+            share = Fraction(progress.step, progress.num_steps)
+            self._shares[progress.stage] = max(self._shares[progress.stage], share)
+            self.percent = min(99, int(100 * sum(self._shares.values()) / len(self._shares)))
+
+    @property
+    def shares(self) -> Mapping[str, Fraction]:
+        """How much of each main stage is done, from 0 to 1."""
+        return self._shares
 
     @property
     def seconds_in_stage(self) -> float:

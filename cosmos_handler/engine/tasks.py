@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
+from cosmos_handler.engine.autoregressive import continue_task
 from cosmos_handler.engine.generation import generation_task
 from cosmos_handler.engine.inbox import Inbox
 from cosmos_handler.engine.omni import omni_task
@@ -11,6 +12,7 @@ from cosmos_handler.engine.reasoning import reasoning_task
 from cosmos_handler.engine.transfer import transfer_task
 from cosmos_handler.engine.upsampling import reasoner_for, with_upsampling
 from cosmos_handler.messages.tasks import Encoding, Task
+from cosmos_handler.schemas.autoregressive import ContinueRequest
 from cosmos_handler.schemas.generation import GenerationRequest
 from cosmos_handler.schemas.invocation import Invocation
 from cosmos_handler.schemas.omni import OmniRequest
@@ -40,6 +42,8 @@ async def _task(
         return await with_upsampling(task, reasoner, invocation, request, inbox) if reasoner else task
     if isinstance(request, TransferRequest):
         return await transfer_task(invocation, request, checkpoint, inbox, encoding)
+    if isinstance(request, ContinueRequest):
+        return await continue_task(invocation, request, checkpoint, inbox, encoding)
     if isinstance(request, OmniRequest):
         reasoner = reasoner_for(invocation, checkpoint, models) if request.prompt_upsampling else None
         if reasoner is None:

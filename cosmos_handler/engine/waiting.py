@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from cosmos_handler.engine.group import Group
 from cosmos_handler.engine.job import Job
-from cosmos_handler.engine.pace import MAIN_STAGE
 
 
 def waiting_seconds(groups: Sequence[Group], queued: Iterable[Job]) -> float:
@@ -38,6 +37,7 @@ def seconds_left(job: Job) -> float:
         at_this_pace = max(0.0, predicted[present] - job.pace.seconds_in_stage)
     later = list(itertools.dropwhile(lambda name: name != present, predicted))[1:]
     left = at_this_pace + sum(predicted[name] for name in later)
-    if present != MAIN_STAGE and MAIN_STAGE not in later and 0 < job.pace.percent < 99:  # between two chunks
-        left += predicted.get(MAIN_STAGE, 0.0) * (100 - job.pace.percent) / 100
+    for name, share in job.pace.shares.items():
+        if name != present and name not in later and 0 < share < 1:  # between two chunks
+            left += predicted.get(name, 0.0) * float(1 - share)
     return left

@@ -8,6 +8,7 @@ _FAMILIES = {
     "cosmos3": ("cosmos_handler.families.cosmos3.runner", "Cosmos3"),
     "predict2.5": ("cosmos_handler.families.predict.runner", "Predict25"),
     "transfer2.5": ("cosmos_handler.families.transfer.runner", "Transfer25"),
+    "autoregressive": ("cosmos_handler.families.autoregressive.runner", "Autoregressive"),
     "reason1": ("cosmos_handler.families.reason.runner", "Reason1"),
     "reason2": ("cosmos_handler.families.reason.runner", "Reason2"),
 }

@@ -1,33 +1,127 @@
-"""The stages of the autoregressive models of Cosmos 1.0: a video token by token, decoded by diffusion."""
+"""The stages of the autoregressive models of Cosmos 1.0: a video code by code, decoded by diffusion or without."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+import math
 
-from cosmos_handler.artifacts.checkpoint import Part
-from cosmos_handler.memory.making import Networks, Wanted, making_stages
-from cosmos_handler.memory.shapes.language import Language
-from cosmos_handler.memory.sheet import StageSheet
+from cosmos_handler.artifacts.checkpoint import Checkpoint, Part
+from cosmos_handler.artifacts.native.continuous_tokenizer import WINDOW_FRAMES
+from cosmos_handler.memory.chunks import code_frames
+from cosmos_handler.memory.shapes.autoregressive import Autoregressive
+from cosmos_handler.memory.shapes.cosmos_vae import CosmosVae
+from cosmos_handler.memory.shapes.dit import Dit
+from cosmos_handler.memory.shapes.t5 import T5
+from cosmos_handler.memory.shapes.values import FLOAT_BYTES, INDEX_BYTES
+from cosmos_handler.memory.sheet import StageSheet, Work
+from cosmos_handler.messages.tasks import Continue
 
-# Their tokens are 8 frames of 16 x 16 pixels; of 33 frames 9 are given.
-_TOKEN_FRAMES, _TOKEN_PIXELS, _GIVEN_FRAMES = 8, 16, 9
+_TEXT_TOKENS = 512  # to which every prompt is filled up or cut
+_CODE_PIXELS = 16
+_SHARED_FRAMES = 2  # latents that two windows of the diffusion decoder have in common
+# Latents in float32 that lie there during a forward of the diffusion decoder: those that are denoised, the network's
+# input, both predictions, and what the sampler makes of them.
+_LATENTS_IN_STEP = 8
 
 
-def autoregressive_stages(wanted: Wanted, owner: str, parts: Mapping[str, Part]) -> tuple[StageSheet, ...]:
-    """The stages between the guardrails."""
-    decoder = parts["diffusion_decoder"]
-    networks = Networks(owner, decoder, parts["tokenizer"], parts.get("text_encoder"))
-    of_decoder = {stage.name: stage for stage in making_stages(wanted, networks)}
-    model = parts["ar_model"]
-    speaker = Language.from_config(model.config, model.dtype)
-    per_frame = (wanted.height // _TOKEN_PIXELS) * (wanted.width // _TOKEN_PIXELS)
-    given = per_frame * ((_GIVEN_FRAMES - 1) // _TOKEN_FRAMES + 1)
-    made = per_frame * ((wanted.num_frames - 1) // _TOKEN_FRAMES + 1) - given
-    generate = StageSheet(
-        "generate",
-        (f"{owner}/{model.name}",),
-        max(speaker.read_bytes(given), speaker.speak_bytes(given + made)),
-        speaker.read_work(given) + speaker.speak_work(given, made),
-        num_forwards=1 + made,
-    )
-    before = [of_decoder[name] for name in ("encode_text", "encode_media") if name in of_decoder]
-    return (*before, generate, replace(of_decoder["denoise"], name="diffusion_decode"), of_decoder["decode"])
+def continuing_stages(task: Continue, checkpoint: Checkpoint) -> tuple[StageSheet, ...]:
+    """The stages between the guardrails, in order."""
+    run = _Run(task, checkpoint)
+    read = [run.encode_text(run.parts["text_encoder"])] if "text_encoder" in run.parts else []
+    made = [*read, run.encode_media(), run.generate()]
+    if task.decoder == "tokenizer":
+        return (*made, run.decode())
+    return (*made, run.diffusion_decode(), run.decode_latents())
+
+
+class _Run:
+    """One task for one checkpoint."""
+
+    def __init__(self, task: Continue, checkpoint: Checkpoint) -> None:
+        self._task, self._owner, self._chunks = task, checkpoint.name, task.num_chunks
+        self.parts = {part.name: part for part in checkpoint.parts}
+        self._rows, self._columns = task.height // _CODE_PIXELS, task.width // _CODE_PIXELS
+        self._frames = code_frames(task.num_frames)
+        # Those of the chunks after the first, where there are any, are more.
+        self._given = task.num_input_frames, *[task.chunk_overlap] * (task.num_chunks - 1)
+        codes = self._frames * self._rows * self._columns * INDEX_BYTES
+        self._waiting_bytes = self._text_bytes() + codes
+
+    def encode_text(self, part: Part) -> StageSheet:
+        reader = T5.from_config(part.config, part.dtype)
+        return self._stage("encode_text", part, reader.read_bytes(_TEXT_TOKENS), reader.read_work(_TEXT_TOKENS))
+
+    def encode_media(self) -> StageSheet:
+        part, size = self.parts["tokenizer"], (self._task.height, self._task.width)
+        tokenizer, most = CosmosVae.of_codes(part.config, part.dtype), max(self._given)
+        working = tokenizer.video_bytes(most, *size) + tokenizer.encode_bytes(most, *size)
+        work = sum((tokenizer.encode_work(frames, *size) for frames in self._given), Work())
+        return self._stage("encode_media", part, self._waiting_bytes + working, work, times=self._chunks)
+
+    def generate(self) -> StageSheet:
+        part = self.parts["ar_model"]
+        model = Autoregressive.from_config(part.config, part.dtype)
+        given = [code_frames(frames) for frames in self._given]
+        most = max(model.generate_bytes(frames, self._frames, _TEXT_TOKENS) for frames in given)
+        work = sum((model.generate_work(frames, self._frames, _TEXT_TOKENS) for frames in given), Work())
+        per_frame = self._rows * self._columns
+        return StageSheet(
+            "generate",
+            (self._key(part),),
+            self._waiting_bytes + most,
+            work,
+            num_entries=self._chunks,
+            num_forwards=sum((self._frames - frames) * per_frame for frames in given),
+        )
+
+    def decode(self) -> StageSheet:
+        part = self.parts["tokenizer"]
+        tokenizer = CosmosVae.of_codes(part.config, part.dtype)
+        latents = self._frames, self._rows, self._columns
+        working = self._waiting_bytes + tokenizer.decode_bytes(*latents)
+        work = tokenizer.decode_work(*latents).times(self._chunks)
+        return self._stage("decode", part, working, work, times=self._chunks)
+
+    def diffusion_decode(self) -> StageSheet:
+        part, vae = self.parts["diffusion_decoder"], self._latent_vae()
+        network = Dit.from_config(part.config, part.dtype)
+        latents = WINDOW_FRAMES, self._task.height // vae.spatial_factor, self._task.width // vae.spatial_factor
+        tokens = network.tokens(*latents)
+        passes = 2 if self._task.guidance else 1
+        forwards = self._chunks * self._windows * self._task.num_steps * passes
+        kept = _LATENTS_IN_STEP * network.out_channels * math.prod(latents) * FLOAT_BYTES
+        kept += 2 * network.context_bytes(_TEXT_TOKENS)
+        working = self._waiting_bytes + kept + network.forward_bytes(tokens, _TEXT_TOKENS, is_lean=True)
+        work = network.forward_work(tokens, _TEXT_TOKENS).times(forwards)
+        return StageSheet("diffusion_decode", (self._key(part),), working, work, self._chunks, forwards)
+
+    def decode_latents(self) -> StageSheet:
+        part, vae, task = self.parts["decoder_tokenizer"], self._latent_vae(), self._task
+        latents = min(self._frames, WINDOW_FRAMES), task.height // vae.spatial_factor, task.width // vae.spatial_factor
+        kept = self._windows * vae.latent_channels * math.prod(latents) * FLOAT_BYTES
+        if self._windows > 1:  # whose pixels wait for each other
+            kept += 2 * vae.video_bytes(task.num_frames, task.height, task.width)
+        working = self._waiting_bytes + kept + vae.decode_bytes(*latents)
+        work = vae.decode_work(*latents).times(self._chunks * self._windows)
+        return self._stage("decode", part, working, work, times=self._chunks)
+
+    def _latent_vae(self) -> CosmosVae:
+        part = self.parts["decoder_tokenizer"]
+        return CosmosVae.from_config(part.config, part.dtype)
+
+    @property
+    def _windows(self) -> int:
+        """How many of the diffusion decoder's windows a chunk takes; a shorter one is filled up to one."""
+        return math.ceil(max(self._frames - _SHARED_FRAMES, 1) / (WINDOW_FRAMES - _SHARED_FRAMES))
+
+    def _text_bytes(self) -> int:
+        """What T5 made of the prompt, which stays until the end."""
+        part = self.parts.get("text_encoder")
+        if part is None:
+            return 0
+        reader = T5.from_config(part.config, part.dtype)
+        return _TEXT_TOKENS * reader.width * reader.value_bytes
+
+    def _stage(self, name: str, part: Part, working_bytes: int, work: Work, *, times: int = 1) -> StageSheet:
+        return StageSheet(name, (self._key(part),), working_bytes, work, num_entries=times, num_forwards=times)
+
+    def _key(self, part: Part) -> str:
+        """As PartSheet.key."""
+        return f"{self._owner}/{part.name}"

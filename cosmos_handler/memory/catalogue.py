@@ -15,7 +15,7 @@ from cosmos_handler.artifacts.checkpoint import Checkpoint, Family, GenerationLi
 from cosmos_handler.artifacts.guardrail import CHECKS, Guardrails
 from cosmos_handler.artifacts.guardrail_text import TEXT_CLASSIFIER_PART
 from cosmos_handler.artifacts.guardrail_video import CLASSIFIER_PART, CONTENT_FILTER_PART, FACE_BLUR_PART
-from cosmos_handler.memory.autoregressive import autoregressive_stages
+from cosmos_handler.artifacts.native import autoregressive
 from cosmos_handler.memory.guarding import guard_frames_stages, guard_prompt_stage
 from cosmos_handler.memory.making import Networks, Wanted, making_stages
 from cosmos_handler.memory.sheet import PartSheet, StageSheet
@@ -28,6 +28,7 @@ _PROMPT_TOKENS = 300
 _REASONER_TOKENS = 128_000
 _LONG_REASONER_TOKENS = 262_144
 _LIMITS = GenerationLimits(max_frames=125, max_height=1920, max_width=1920, temporal_factor=4, size_multiple=16)
+_CODE_LIMITS = GenerationLimits(max_frames=33, max_height=640, max_width=1024, temporal_factor=8, size_multiple=16)
 _OMNI_LIMITS = GenerationLimits(max_frames=400, max_height=1360, max_width=1360, temporal_factor=4, size_multiple=16)
 
 
@@ -76,13 +77,10 @@ class CatalogueModel:
     def _unserved_stages(self, wanted: Wanted) -> tuple[StageSheet, ...]:
         parts = {part.name: part for part in self.parts}
         guards = guardrails_of_catalogue()
-        if "ar_model" in parts:
-            making = autoregressive_stages(wanted, self.name, parts)
-        else:
-            control = next((part for name, part in parts.items() if name.startswith("control_")), None)
-            networks = Networks(self.name, parts["transformer"], parts["tokenizer"], parts["text_encoder"], control)
-            making = making_stages(wanted, networks)
-        asked = guard_prompt_stage(guards, [_PROMPT_TOKENS]) if "text_encoder" in parts else ()
+        control = next((part for name, part in parts.items() if name.startswith("control_")), None)
+        networks = Networks(self.name, parts["transformer"], parts["tokenizer"], parts["text_encoder"], control)
+        making = making_stages(wanted, networks)
+        asked = guard_prompt_stage(guards, [_PROMPT_TOKENS])
         return (*asked, *making, *guard_frames_stages(guards, wanted.num_frames, wanted.height, wanted.width))
 
 
@@ -108,18 +106,17 @@ def guardrails_of_catalogue() -> Guardrails:
 _UNGUARDED = Guardrails(path="", checks=(), parts=())
 
 
-def network_part(name: str, network: str, *, more_bytes: int = 0) -> Part:
-    """A part as detection would find it. network: its name in the file. more_bytes: what its blocks have beside."""
+def network_part(name: str, network: str) -> Part:
+    """A part as detection would find it. network: its name in the file."""
     found = _networks()[network]
-    blocks = found["num_blocks"]
     return Part(
         name=name,
         folder=name,
         files=(),
-        size_bytes=found["size_bytes"] + more_bytes,
+        size_bytes=found["size_bytes"],
         dtype=found["dtype"],
-        num_blocks=blocks,
-        block_bytes=found["block_bytes"] + (more_bytes // blocks if blocks else 0),
+        num_blocks=found["num_blocks"],
+        block_bytes=found["block_bytes"],
         rest_bytes=found["rest_bytes"],
         num_tensors=found["num_tensors"],
         config=found["config"],
@@ -159,7 +156,21 @@ def _served() -> list[CatalogueModel]:
         ]
         models += [_generator(name, "cosmos3", (*omni.GENERATION_TASKS, *reasoner.TASKS), parts) for name in names]
         models.append(_reasoner(f"Cosmos3-{size}-Reasoner", "cosmos3", alone, _LONG_REASONER_TOKENS))
-    return models
+    return models + [_autoregressive(size) for size in autoregressive.PUBLISHED]
+
+
+def _autoregressive(size: str) -> CatalogueModel:
+    """Those that read a prompt are called so."""
+    reader = {"text_encoder": "t5_11b"} if size.endswith("World") else {}
+    networks = {
+        **reader,
+        "ar_model": f"autoregressive_{size.partition('-')[0].lower()}",
+        "tokenizer": "cosmos_code_tokenizer",
+        "diffusion_decoder": "cosmos_diffusion_decoder",
+        "decoder_tokenizer": "cosmos_vae",
+    }
+    tasks = ("image2world", "video2world")
+    return _model(f"Cosmos-Predict1-{size}", "autoregressive", tasks, networks, _CODE_LIMITS, None)
 
 
 def _generator(name: str, family: Family, tasks: tuple[str, ...], networks: Mapping[str, str]) -> CatalogueModel:
@@ -203,10 +214,6 @@ _CLIP = Wanted(num_frames=93, height=704, width=1280, num_steps=35, passes=2, is
 _PICTURE = Wanted(
     num_frames=1, height=768, width=1360, num_steps=35, passes=2, encodes=0, times_per_frame=False, is_lean=True
 )
-# With the diffusion decoder's steps.
-_READ_ON = Wanted(
-    num_frames=33, height=640, width=1024, num_steps=15, passes=2, encodes=1, times_per_frame=False, is_lean=True
-)
 
 
 def _unserved() -> list[CatalogueModel]:
@@ -229,28 +236,9 @@ def _unserved() -> list[CatalogueModel]:
         models.append(_other(f"{name}-Video2World", "predict2", {**of_2, "transformer": from_media}, _CLIP))
     edge = {**of_1, "transformer": "predict1_7b", "control_edge": "transfer1_control"}
     models.append(_other("Cosmos-Transfer1-7B", "transfer1", edge, after_media))
-    return models + [_autoregressive(size) for size in ("4B", "5B-Video2World", "12B", "13B-Video2World")]
+    return models
 
 
 def _other(name: str, family: str, networks: Mapping[str, str], request: Wanted) -> CatalogueModel:
     parts = tuple(network_part(part, network) for part, network in networks.items())
     return CatalogueModel(f"nvidia/{name}", family, parts, request=request)
-
-
-def _autoregressive(size: str) -> CatalogueModel:
-    """The 5B and 13B are the 4B and 12B that also look at a text in every layer."""
-    looks = size.endswith("World")
-    large = size.startswith("1")
-    width, layers = (5120, 40) if large else (4096, 16)
-    # Queries and output as wide as 32 heads of 128, keys and values of 8 heads from a text 1,024 wide; in bfloat16.
-    more_bytes = layers * (2 * width * 4096 + 2 * 1024 * 1024) * 2 if looks else 0
-    model = network_part("ar_model", "autoregressive_12b" if large else "autoregressive_4b", more_bytes=more_bytes)
-    parts = [
-        model,
-        # Their own tokenizer is discrete, and of about the size of the continuous one.
-        network_part("tokenizer", "cosmos_vae"),
-        network_part("diffusion_decoder", "predict1_7b"),
-    ]
-    if looks:
-        parts.append(network_part("text_encoder", "t5_11b"))
-    return CatalogueModel(f"nvidia/Cosmos-Predict1-{size}", "autoregressive", tuple(parts), request=_READ_ON)

@@ -18,9 +18,9 @@ _POLICY_TOKENS, _ANSWER_TOKENS = 1536, 32
 
 
 def guard_prompt_stage(guardrails: Guardrails, prompts: Sequence[int]) -> tuple[StageSheet, ...]:
-    """The check of words by a model, if there is one. prompts: tokens of each text that it is asked about."""
+    """The check of words by a model, if there are both. prompts: tokens of each text that it is asked about."""
     part = _part(guardrails, TEXT_CLASSIFIER_PART)
-    if part is None:
+    if part is None or not prompts:
         return ()
     reader = Language.from_config(part.config, part.dtype)
     windows = [_windows(tokens) for tokens in prompts]

@@ -105,7 +105,9 @@ def _smaller_sizes(task: Made) -> Iterator[Made]:
         return
     shape = task.height / task.width
     sizes: set[Size] = set()
-    for row in GENERATION.values():
+    for (family, _), row in GENERATION.items():
+        if family == "autoregressive":  # whose one size is nobody else's
+            continue
         for tier in row.sizes.values():
             nearest = min(tier.values(), key=lambda size: abs(size.height / size.width - shape))
             sizes.add(nearest)

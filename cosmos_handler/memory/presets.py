@@ -11,17 +11,18 @@ _ROWS = ("prompt_upsampler", "guardrails", "text_encoder", "tokenizer", "transfo
 # Parts that do much for each time that they are gone through. With all offloaded these are streamed; a language model
 # that speaks, which is gone through for every token, would take seconds for each.
 _GONE_THROUGH_ONCE = ("text_encoder", "transformer", "diffusion_decoder")
-_AUTOREGRESSIVE_ROWS = ("guardrails", "text_encoder", "diffusion_decoder", "tokenizer", "transformer")
+_AUTOREGRESSIVE_ROWS = (
+    "prompt_upsampler", "guardrails", "text_encoder", "diffusion_decoder", "tokenizer", "transformer"
+)  # fmt: skip
 
 
 def rules_for(wish: MemoryWish, parts: Iterable[PartSheet]) -> Rules:
     """Which placements a deployer's wish leaves open for some parts."""
     parts = tuple(parts)
-    groups = {part.group for part in parts}
     by_hand = tuple(sorted(wish.placement.items()))
     if wish.offload == "auto":
         return Rules(by_hand, "by hand" if by_hand else "auto")
-    rows = _AUTOREGRESSIVE_ROWS if "diffusion_decoder" in groups else _ROWS
+    rows = _AUTOREGRESSIVE_ROWS if any(part.name == "ar_model" for part in parts) else _ROWS
     away = _away(rows, wish.offload)
     named = {name for name, _ in by_hand}
     flowing = {part.group for part in parts if part.num_blocks and part.name in _GONE_THROUGH_ONCE}

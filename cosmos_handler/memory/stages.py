@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from cosmos_handler.artifacts.checkpoint import CONTROL_PART, Checkpoint, Part
 from cosmos_handler.artifacts.guardrail import Guardrails
 from cosmos_handler.memory.answering import answering_stage, text_tokens
+from cosmos_handler.memory.autoregressive import continuing_stages
 from cosmos_handler.memory.chunks import count_chunks, overlap_frames
 from cosmos_handler.memory.guarding import guard_frames_stages, guard_prompt_stage
 from cosmos_handler.memory.making import Networks, Wanted, making_stages
 from cosmos_handler.memory.shapes.omni import Omni
 from cosmos_handler.memory.sheet import ALIGNMENT_BYTES, PartSheet, StageSheet
-from cosmos_handler.messages.tasks import Answer, Generate, Generation, Task, Transfer
+from cosmos_handler.messages.tasks import Answer, Continue, Generate, Generation, Task, Transfer
 from cosmos_handler.messages.tasks import Omni as OmniTask
 
 # Cosmos 3 puts its prompts into a chat, with a system prompt before them.
@@ -21,6 +22,7 @@ _GROUPS = {
     "transformer": "transformer",
     "vision_encoder": "transformer",
     "tokenizer": "tokenizer",
+    "decoder_tokenizer": "tokenizer",
     "diffusion_decoder": "diffusion_decoder",
     "model": "transformer",
     "ar_model": "transformer",
@@ -41,14 +43,17 @@ def stages_of(
     """
     if isinstance(task, Answer):
         return (answering_stage("generate", task, checkpoint, prompt_tokens=prompt_tokens),)
-    networks = networks_of(checkpoint, task)
-    vocabulary = networks.transformer.config.get("vocab_size", _USUAL_VOCABULARY)
     stages = [*guard_prompt_stage(guardrails, _prompts(task))]
     if task.upsampling is not None:
         if reasoner is None:
             raise TypeError(f"the stages of {task.upsampling.model} were asked for without it: this is a bug")
         stages.append(answering_stage("upsample_prompt", task.upsampling.question, reasoner))
-    stages += making_stages(_wanted(task, vocabulary), networks)
+    if isinstance(task, Continue):
+        stages += continuing_stages(task, checkpoint)
+    else:
+        networks = networks_of(checkpoint, task)
+        vocabulary = networks.transformer.config.get("vocab_size", _USUAL_VOCABULARY)
+        stages += making_stages(_wanted(task, vocabulary), networks)
     stages += guard_frames_stages(guardrails, task.num_output_frames, *_output_size(task))
     return tuple(stages)
 
@@ -116,7 +121,7 @@ def _sheet(owner: str, part: Part, group: str, *, more_bytes: int = 0) -> PartSh
 
 def _prompts(task: Generation) -> list[int]:
     """Tokens of each text that the guardrails are asked about."""
-    asked = [text_tokens(task.prompt, _USUAL_VOCABULARY)]
+    asked = [text_tokens(task.prompt, _USUAL_VOCABULARY)] if task.prompt else []
     if task.upsampling is not None:
         question = task.upsampling.question
         asked.append(question.max_tokens or question.default_max_tokens)

@@ -2,9 +2,10 @@
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint, GenerationLimits
 from cosmos_handler.artifacts.defaults import GenerationDefaults, generation_defaults
+from cosmos_handler.artifacts.drawing_defaults import drawing_defaults, reads_text
 from cosmos_handler.artifacts.reasoning_defaults import reasoning_defaults
 from cosmos_handler.media.clip import MediaFile
-from cosmos_handler.messages.tasks import Answer, Generate, Metadata, Omni, Piece, Task, Transfer, Turn
+from cosmos_handler.messages.tasks import Answer, Continue, Generate, Metadata, Omni, Piece, Task, Transfer, Turn
 
 # A reasoner's usual question is about a clip of this size, looked at for ten seconds at NVIDIA's four frames a second.
 _CLIP_FRAMES, _CLIP_HEIGHT, _CLIP_WIDTH = 40, 720, 1280
@@ -17,7 +18,7 @@ def usual_task(checkpoint: Checkpoint) -> Task:
     """NVIDIA's defaults for what the checkpoint is there for, no larger than it can make."""
     if checkpoint.generation is None:
         return _answer(checkpoint)
-    task = next(task for task in ("text2world", "transfer", "text2video") if task in checkpoint.tasks)
+    task = next(task for task in _FIRST if task in checkpoint.tasks)
     defaults = generation_defaults(checkpoint.family, task)
     limits = checkpoint.generation
     num_frames = min(defaults.num_frames, limits.max_frames)
@@ -34,6 +35,8 @@ def usual_task(checkpoint: Checkpoint) -> Task:
         "fps": defaults.fps,
         "encoding": "mp4",
     }
+    if checkpoint.family == "autoregressive":
+        return _continue(checkpoint, defaults, limits, shared)
     if task == "transfer":
         return _transfer(checkpoint, defaults, limits, shared)
     if task == "text2video":
@@ -50,12 +53,17 @@ def smallest_task(checkpoint: Checkpoint) -> Task:
     if limits is None:
         return task.model_copy(update={"turns": (Turn(role="user", pieces=(Piece(text=_QUESTION),)),), "max_tokens": 1})
     frames = min(limits.temporal_factor + 1, limits.max_frames)
+    if isinstance(task, Continue):  # from an image, at the one size that there is
+        image = {"inference_type": "image2world", "num_input_frames": 1, "num_steps": min(task.num_steps, 1)}
+        return task.model_copy(update=image | {"num_frames": frames, "num_output_frames": frames})
     update: dict[str, object] = {"height": limits.size_multiple, "width": limits.size_multiple}
     if isinstance(task, Transfer):
         return task.model_copy(update=update | {"num_frames_per_chunk": frames})
     return task.model_copy(update=update | {"num_frames": frames, "num_output_frames": frames})
 
 
+# Of each checkpoint that makes videos, the task that stands for it. An autoregressive one has the last alone.
+_FIRST = ("text2world", "transfer", "text2video", "video2world")
 _OMNI = {
     "mode": "text2video",
     "media": None,
@@ -70,6 +78,31 @@ _OMNI = {
     ),
     "use_system_prompt": None,
 }
+
+
+def _continue(
+    checkpoint: Checkpoint, defaults: GenerationDefaults, limits: GenerationLimits, shared: dict[str, object]
+) -> Continue:
+    """The end of a clip gone on from, which of a model of short videos is one frame."""
+    drawing = drawing_defaults(checkpoint)
+    most_given = defaults.chunk_overlap or 1
+    decoding = {} if drawing.decoder == "diffusion" else {"num_steps": 0, "guidance": 0.0}
+    return Continue.model_validate(
+        shared
+        | decoding
+        | {
+            "inference_type": "video2world",
+            "prompt": _PROMPT if reads_text(checkpoint) else "",
+            "negative_prompt": None,
+            "media": None,
+            "num_input_frames": most_given if most_given < limits.max_frames else 1,
+            "height": limits.max_height,
+            "width": limits.max_width,
+            "temperature": drawing.temperature,
+            "top_p": drawing.top_p,
+            "decoder": drawing.decoder,
+        }
+    )
 
 
 def _transfer(

@@ -100,6 +100,8 @@ def _tasks(
     if all(model.tasks == ("transfer",) for model in models):
         return ("transfer",), "transfer"
     medium = _medium(body, models, media_names)
+    if medium == "nothing" and all(model.family == "autoregressive" for model in models):
+        medium = "video"  # which they go on from: its absence is a fault of its own, told by its field
     tasks = _BY_MEDIUM[medium]
     if medium == "nothing" and 1 in (body.get("num_frames"), body.get("num_output_frames")):
         tasks = ("text2image", *tasks)  # as NVIDIA's framework takes a single frame, where a model makes pictures

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cosmos_handler.errors import InvalidField
-from cosmos_handler.schemas import omni
+from cosmos_handler.schemas import autoregressive, omni
 from cosmos_handler.schemas.choice import choose
 from cosmos_handler.schemas.fields import fold_aliases, validate
 from cosmos_handler.schemas.generation import ALIASES, GenerationRequest
@@ -16,7 +16,8 @@ from cosmos_handler.schemas.transfer import TransferRequest
 from cosmos_handler.schemas.unfolding import Unfolded, as_written, take_echo, unfold
 from cosmos_handler.schemas.upload import Upload
 
-AnyRequest = GenerationRequest | TransferRequest | omni.OmniRequest | ReasoningRequest | ChatRequest
+PictureRequest = GenerationRequest | TransferRequest | omni.OmniRequest | autoregressive.ContinueRequest
+AnyRequest = PictureRequest | ReasoningRequest | ChatRequest
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,17 @@ GENERATION: Mapping[str, Shape] = {
     "predict2.5": Shape(GenerationRequest, ALIASES),
     "transfer2.5": Shape(TransferRequest, TRANSFER_ALIASES),
     "cosmos3": Shape(omni.OmniRequest, omni.ALIASES),
+    "autoregressive": Shape(autoregressive.ContinueRequest, autoregressive.ALIASES),
 }
 
-_GENERATION_NAMES = frozenset[str]().union(*(shape.names for shape in GENERATION.values()))
+_GENERATION_NAMES = frozenset[str]().union(*(shape.names for shape in GENERATION.values())) - REASONING.names
 _MEDIA = ("input_path", "vision_path", "image", "video")
-_MEDIA_NAMES = frozenset({"input_path"}) | {name for name, idea in PROMPT_ALIASES.items() if idea == "input_path"}
+_MEDIA_NAMES = frozenset({"input_path"}) | {
+    name
+    for aliases in (PROMPT_ALIASES, autoregressive.ALIASES)
+    for name, idea in aliases.items()
+    if idea == "input_path"
+}
 
 
 @dataclass(frozen=True)
@@ -93,8 +100,8 @@ def _parse_flat(unfolded: Unfolded, *, models: Sequence[Served], strict: bool) -
     chosen = choose(
         flat,
         models,
-        generation_names=_GENERATION_NAMES - REASONING.names,
-        reasoning_names=REASONING.names - _GENERATION_NAMES,
+        generation_names=_GENERATION_NAMES,
+        reasoning_names=_reasoning_names(models),
         media_names=_MEDIA_NAMES,
     )
     shape = CHAT if "messages" in flat else REASONING
@@ -105,6 +112,12 @@ def _parse_flat(unfolded: Unfolded, *, models: Sequence[Served], strict: bool) -
     _one_medium(request, spelling)
     written = {name: words.get(word, word) for name, word in spelling.items()}
     return Invocation(request, chosen.model, chosen.task, written, unfolded.media, echo)
+
+
+def _reasoning_names(models: Sequence[Served]) -> frozenset[str]:
+    """The fields of a question that no request for pictures has here: autoregressive models draw tokens as well."""
+    makers = [GENERATION[model.family].names for model in models if model.family in GENERATION]
+    return REASONING.names.difference(*makers)
 
 
 def _one_medium(request: AnyRequest, spelling: Mapping[str, str]) -> None:

@@ -182,7 +182,8 @@ class Session:
         task = message.task
         if not isinstance(task, Generation):
             return message
-        inspected.prompt(task.prompt, "the prompt")
+        if task.prompt:  # an autoregressive model needs none
+            inspected.prompt(task.prompt, "the prompt")
         if task.upsampling is None:
             return message
         plan = task.upsampling

@@ -12,7 +12,7 @@ from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.errors import WorkerFailed
 from cosmos_handler.media.clip import MediaFile
 from cosmos_handler.memory.usual import smallest_task
-from cosmos_handler.messages.tasks import Answer, Task, Transfer
+from cosmos_handler.messages.tasks import Answer, Continue, Task, Transfer
 from cosmos_handler.messages.wire import Failed, Run
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,9 @@ def _task(checkpoint: Checkpoint, folder: Path) -> Task:
     task = smallest_task(checkpoint)
     if isinstance(task, Answer):
         return task
+    if isinstance(task, Continue):  # with a prompt and with steps only where those are anything to it
+        image = _clip(folder / "input.npy", 1, task.height, task.width, None)
+        return task.model_copy(update={"media": image, "prompt": _PROMPT if task.prompt else ""})
     update: dict[str, object] = {"prompt": _PROMPT, "num_steps": 1}
     if isinstance(task, Transfer):
         frames = task.num_frames_per_chunk
@@ -57,11 +60,11 @@ def _task(checkpoint: Checkpoint, folder: Path) -> Task:
     return task.model_copy(update=update)
 
 
-def _clip(path: Path, frames: int, height: int, width: int, fps: float) -> MediaFile:
-    """A grey one."""
+def _clip(path: Path, frames: int, height: int, width: int, fps: float | None) -> MediaFile:
+    """A grey one; an image where it has no rate."""
     np.save(path, np.full((frames, height, width, 3), 128, np.uint8))
     return MediaFile(
-        kind="video",
+        kind="image" if fps is None else "video",
         path=str(path),
         num_frames=frames,
         height=height,

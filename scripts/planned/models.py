@@ -19,10 +19,10 @@ from cosmos_handler.memory.reserves import host_total_bytes
 from cosmos_handler.memory.search import choose
 from cosmos_handler.memory.usual import usual_task
 from cosmos_handler.messages.machine import Machine, MemoryWish
-from cosmos_handler.messages.tasks import Answer, Generate, Generation, Omni, Task, Transfer
+from cosmos_handler.messages.tasks import Answer, Continue, Generate, Generation, Omni, Task, Transfer
 
-# As many frames as every VAE here folds into a latent one; videos have so many times that, and one.
-_FRAMES_PER_LATENT = 4
+# As many frames as a VAE here folds into a latent one, or into tokens; videos have so many times that, and one.
+_FRAMES_PER_LATENT, _FRAMES_PER_TOKEN = 4, 8
 _SIDE_PIXELS = 16
 _ANY_HOST_BYTES = 2**50
 
@@ -140,7 +140,7 @@ def fields_of(task: Task) -> Mapping[str, Any]:
         size = {} if media is None else {"frames": media.num_frames, "height": media.height, "width": media.width}
         return {**size, "max_tokens": task.max_tokens or task.default_max_tokens}
     frames = task.num_frames_per_chunk if isinstance(task, Transfer) else task.num_frames
-    chunks = task.num_chunks if isinstance(task, Generate) else 1
+    chunks = task.num_chunks if isinstance(task, Generate | Continue) else 1
     return {
         "frames": frames,
         **({"chunks": chunks} if chunks > 1 else {}),
@@ -161,8 +161,6 @@ def _public(model: CatalogueModel) -> Model:
 
 
 def _nearest(model: Model, task: Task, possible: Any) -> Task | None:
-    if model.kind is not None and model.kind.family == "autoregressive":
-        return None  # they make videos of one length and size
     return nearest_task(task, possible)
 
 
@@ -212,6 +210,8 @@ def _changed(task: Task, request: Request, most_frames: int | None) -> Task:
     sides = request.height or task.height, request.width or task.width
     if any(side % _SIDE_PIXELS for side in sides):
         raise BadRequest(f"both sides of a video are multiples of {_SIDE_PIXELS} pixels")
+    if isinstance(task, Continue) and sides != (task.height, task.width):
+        raise BadRequest(f"it makes videos of {task.width}x{task.height} alone")
     update: dict[str, Any] = {"height": sides[0], "width": sides[1]}
     if isinstance(task, Transfer):
         update |= {"output_height": sides[0], "output_width": sides[1]}
@@ -222,16 +222,19 @@ def _changed(task: Task, request: Request, most_frames: int | None) -> Task:
     return _with_frames(task.model_copy(update=update), request.frames, most_frames)
 
 
-def _with_frames(task: Generate | Transfer | Omni, frames: int | None, most: int | None) -> Task:
+def _with_frames(task: Generate | Transfer | Omni | Continue, frames: int | None, most: int | None) -> Task:
     """As the server makes them: longer ones in chunks, where the family has them. most: that one chunk can have."""
     if frames is None:
         return task
-    made = -(-(frames - 1) // _FRAMES_PER_LATENT) * _FRAMES_PER_LATENT + 1
+    folded = _FRAMES_PER_TOKEN if isinstance(task, Continue) else _FRAMES_PER_LATENT
+    made = -(-(frames - 1) // folded) * folded + 1
+    if isinstance(task, Continue) and frames <= task.num_input_frames:
+        raise BadRequest(f"its first {task.num_input_frames} frames are those that are given: ask for more")
     update = {"num_frames": made, "num_output_frames": frames}
     if isinstance(task, Transfer):
         update |= {"num_frames": frames, "num_frames_per_chunk": min(made, task.num_frames_per_chunk)}
     elif most is not None and made > most:
-        if not isinstance(task, Generate):
+        if not isinstance(task, Generate | Continue):
             raise BadRequest(f"it makes {most} frames at the most")
         fresh = task.num_frames - task.chunk_overlap
         update |= {"num_frames": task.num_frames, "num_chunks": 1 - (task.num_frames - frames) // fresh}

@@ -52,3 +52,8 @@ def test_transfer_s_negative_prompt_is_nvidias_and_not_the_pipeline_s() -> None:
 
     assert DEFAULT_NEGATIVE_PROMPT == negative_prompts.PREDICT
     assert generation_defaults("transfer2.5", "transfer").negative_prompt.startswith("The video captures a game")
+
+
+@pytest.mark.parametrize(("guidance", "usual"), [(1.8, 2.8), (0.5, 1.5), (0.0, 1.0)])
+def test_the_decoder_of_tokens_adds_every_guidance(guidance: float, usual: float) -> None:
+    assert usual_guidance("autoregressive", guidance) == pytest.approx(usual)

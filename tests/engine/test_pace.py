@@ -2,8 +2,10 @@
 
 import pytest
 
-from cosmos_handler.engine.pace import Pace
+from cosmos_handler.engine.pace import Pace, main_stages
+from cosmos_handler.memory.usual import usual_task
 from cosmos_handler.messages.wire import Progress
+from tests.fakes import CONTINUE_PROMPTED, question
 
 
 class Clock:
@@ -69,3 +71,24 @@ def test_words_of_an_upsampler_are_no_share_of_the_video(pace: Pace, clock: Cloc
     clock.now += 1
     note(pace, "denoise", 4, 4)
     assert pace.percent == 99
+
+
+def test_tokens_and_their_decoding_are_half_a_video_each(clock: Clock) -> None:
+    pace = Pace(clock, main=("generate", "diffusion_decode"))
+    note(pace, "generate", 5, 20)
+    assert pace.percent == 12
+    note(pace, "generate", 10, 20)
+    note(pace, "diffusion_decode", 15, 30)
+    assert pace.percent == 50
+    note(pace, "generate", 10, 20)
+    assert pace.percent == 50
+    note(pace, "generate", 20, 20)
+    note(pace, "diffusion_decode", 30, 30)
+    assert pace.percent == 99
+
+
+def test_which_stages_those_are_is_the_tasks() -> None:
+    task = usual_task(CONTINUE_PROMPTED)
+    assert main_stages(task) == ("generate", "diffusion_decode")
+    assert main_stages(task.model_copy(update={"decoder": "tokenizer"})) == ("generate",)
+    assert main_stages(question("Why?")) == ("denoise",)

@@ -88,6 +88,17 @@ def test_the_chunks_to_come_are_not_forgotten(clock: Clock) -> None:
     assert seconds_left(running(clock, *whole)) == 8
 
 
+def test_neither_the_tokens_to_come_nor_their_decoding_are_forgotten(clock: Clock) -> None:
+    job = queued({"generate": 40.0, "diffusion_decode": 20.0, "decode": 8.0})
+    job.pace = Pace(clock, main=("generate", "diffusion_decode"))
+    job.start()
+    said = [("generate", 0, 40, 0), ("generate", 20, 40, 20), ("diffusion_decode", 0, 30, 0)]
+    for stage, step, num_steps, later in [*said, ("diffusion_decode", 15, 30, 10), ("decode", 0, 0, 0)]:
+        clock.now += later
+        job.report(Progress(job_id=job.id, stage=stage, step=step, num_steps=num_steps))
+    assert seconds_left(job) == 8 + 20 + 10
+
+
 def test_what_is_over_for_the_model_process_takes_nothing(clock: Clock) -> None:
     made, cancelled = running(clock), running(clock)
     made.made = done()

@@ -26,6 +26,10 @@ def test_every_published_model_that_is_served_is_in_it() -> None:
         ("Cosmos3-Super", "transformer", 64.0),
         ("Cosmos-Predict2-2B-Video2World", "text_encoder", 4.865),
         ("Cosmos-Predict1-4B", "ar_model", 4.014),
+        ("Cosmos-Predict1-5B-Video2World", "ar_model", 4.587),
+        ("Cosmos-Predict1-12B", "ar_model", 11.56),
+        ("Cosmos-Predict1-13B-Video2World", "ar_model", 13.325),
+        ("Cosmos-Predict1-4B", "diffusion_decoder", 7.236),
     ],
 )
 def test_sizes_are_the_published_ones(name: str, part: str, billions: float) -> None:

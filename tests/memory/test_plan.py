@@ -172,17 +172,25 @@ def test_presets_are_the_rows_of_nvidias_tables(offload: str) -> None:
         assert (placed(plan)["transformer"], placed(plan)["text_encoder"]) == ("streamed", "streamed")
 
 
-def test_an_autoregressive_model_has_a_table_of_its_own() -> None:
-    decoder = PartSheet("m", "diffusion_decoder", "diffusion_decoder", 14 * GB)
-    parts = (GUARD, TEXT, decoder, VAE, DIT)
-    stages = (*STAGES[:2], StageSheet("speak", (DIT.key, VAE.key), GB), StageSheet("show", (decoder.key,), GB))
-    away = {}
-    for offload in ("guardrails", "text_encoder", "diffusion_decoder", "tokenizer"):
+@pytest.mark.parametrize("has_decoder", [True, False])
+def test_an_autoregressive_model_has_a_table_of_its_own(has_decoder: bool) -> None:
+    decoder = PartSheet("m", "diffusion_decoder", "diffusion_decoder", 14 * GB, 28, GB // 2, GB // 4)
+    model = replace(DIT, name="ar_model")
+    parts = (GUARD, TEXT, decoder, VAE, model) if has_decoder else (GUARD, TEXT, VAE, model)
+    stages = (*STAGES[:2], StageSheet("generate", (model.key,), GB), StageSheet("decode", (VAE.key,), GB))
+    stages += (StageSheet("diffusion_decode", (decoder.key,), GB),) if has_decoder else ()
+    away, rows = set(), ("guardrails", "text_encoder", "diffusion_decoder", "tokenizer", "all")
+    for offload, part in zip(
+        rows, ("classifier", "text_encoder", "diffusion_decoder", "tokenizer", "ar_model"), strict=True
+    ):
         wish = MemoryWish.model_validate({"offload": offload})
-        plan = choose(parts, stages, on(141), rules_for(wish, parts))
-        away[offload] = {name for name, where in placed(plan).items() if where != "resident"}
-    assert away["diffusion_decoder"] == {"classifier", "text_encoder", "diffusion_decoder"}
-    assert away["tokenizer"] == {"classifier", "text_encoder", "diffusion_decoder", "tokenizer"}
+        where = placed(choose(parts, stages, on(141), rules_for(wish, parts)))
+        away |= {part} & where.keys()
+        assert {name for name, place in where.items() if place != "resident"} == away
+    # All at once for each code: to stream it would take seconds for every one.
+    assert where["ar_model"] == "swapped"
+    assert where["text_encoder"] == "streamed"
+    assert where.get("diffusion_decoder", "streamed") == "streamed"
 
 
 def test_single_parts_by_hand_go_before_presets_and_before_auto() -> None:

@@ -1,6 +1,7 @@
 """The formulas of working memory against what the libraries' own networks allocate, at full size without memory, and
 at tiny sizes for real; and their operation counts against the published ones."""
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cosmos_handler.memory.shapes.autoregressive import Autoregressive
 from cosmos_handler.memory.shapes.cosmos_vae import CosmosVae
 from cosmos_handler.memory.shapes.dit import Dit
 from cosmos_handler.memory.shapes.guard import RetinaFace, Siglip
@@ -161,6 +163,72 @@ def test_a_cosmos_vae_takes_what_is_predicted(frames: int, dtype: str) -> None:
     assert_close(shape.decode_bytes(latent_frames, 88, 160), counted(lambda: vae.decode(latents)))
     pixels = torch.zeros(1, 3, frames, 704, 1280, dtype=vae.dtype, device="meta")
     assert_close(shape.encode_bytes(frames, 704, 1280), counted(lambda: vae.encode(pixels)))
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("mirrored", [True, False])
+@pytest.mark.parametrize("frames", [1, 33])
+def test_a_tokenizer_of_codes_takes_what_is_predicted(frames: int, mirrored: bool) -> None:
+    import torch
+
+    from tests.memory.networks import built, counted
+
+    found = NETWORKS["cosmos_code_tokenizer"]
+    config = {**found["config"], "mirrored": mirrored}
+    tokenizer = built(found["library"], found["class"], config, "bfloat16")
+    shape = CosmosVae.of_codes(config, "bfloat16")
+    pixels = torch.zeros(1, 3, frames, 640, 1024, dtype=tokenizer.dtype, device="meta")
+    assert_close(shape.encode_bytes(frames, 640, 1024), counted(lambda: tokenizer.encode(pixels)))
+    latents = shape.latent_frames(frames), 40, 64
+    codes = torch.zeros(1, *latents, dtype=torch.long, device="meta")
+    assert_close(shape.decode_bytes(*latents), counted(lambda: tokenizer.decode(codes)))
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("context_width", [None, 64])
+@pytest.mark.parametrize(("latent_shape", "given", "codes"), [((3, 16, 16), 2, 500), ((5, 2, 3), 1, 64000)])
+def test_drawing_codes_takes_what_is_predicted(
+    latent_shape: tuple[int, int, int], given: int, codes: int, context_width: int | None, dtype: str
+) -> None:
+    """Where reading takes the most, and where drawing does: there, sorting takes something that is not counted."""
+    import torch
+
+    from cosmos_handler.families.autoregressive.generation import Request, generate
+    from cosmos_handler.families.autoregressive.sampling import Sampling
+    from tests.memory.networks import built, counted
+
+    config = {"hidden_size": 256, "num_hidden_layers": 2, "intermediate_size": 896, "num_attention_heads": 4,
+              "num_key_value_heads": 2, "head_dim": 64, "vocab_size": codes, "latent_shape": latent_shape,
+              "context_width": context_width}  # fmt: skip
+    found = NETWORKS["autoregressive_4b"]
+    model = built(found["library"], found["class"], config, dtype, device="cpu")
+    text = None if context_width is None else torch.zeros(512, context_width, dtype=model.dtype)
+    request = Request(torch.zeros(given, *latent_shape[1:], dtype=torch.long), Sampling(1.0, 0.9, 0), text)
+
+    def run() -> None:
+        def on_step(step: int, _: int) -> None:
+            if step == 3:
+                raise StopIteration
+
+        with contextlib.suppress(StopIteration):
+            generate(model, [request], on_step=on_step)
+
+    formula, counted_bytes = Autoregressive.from_config(config, dtype), counted(run)
+    assert counted_bytes <= formula.generate_bytes(given, latent_shape[0], 512) <= 1.8 * counted_bytes
+    if codes < 1000:
+        assert formula.generate_bytes(given, latent_shape[0], 512) <= 1.08 * counted_bytes
+
+
+def test_drawing_codes_reads_the_weights_for_each() -> None:
+    """But for what is looked up, and what is made of the text once; and the keys and values of those before it."""
+    found = NETWORKS["autoregressive_5b"]
+    work = Autoregressive.from_config(found["config"], "bfloat16").generate_work(2, 5, 512)
+    read = found["size_bytes"] - 2 * (64064 * 4096 + 16 * 2 * 1024 * 1024)
+    cached = 16 * 2 * 1024 * 2
+    new = 3 * 2560
+    average = 2 * 2560 + new / 2 + 512 + 512  # the text, and the middle of a step in which slots come into sight
+    assert work.memory_bytes == pytest.approx(new * (read + average * cached), rel=0.001)
 
 
 @pytest.mark.model

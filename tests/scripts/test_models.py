@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cosmos_handler.artifacts.defaults import GENERATION
-from cosmos_handler.artifacts.published import PUBLISHED
+from cosmos_handler.artifacts.published import PUBLISHED, Published
 from cosmos_handler.artifacts.reasoning_defaults import REASONING
 from scripts import models
 from tests.conftest import ROOT
@@ -42,3 +42,13 @@ def test_a_name_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_readme_shows_the_table() -> None:
     assert models.markdown(PUBLISHED) in (ROOT / "README.md").read_text()
+
+
+def test_how_tokens_are_drawn_is_told_of_each_size() -> None:
+    sizes = {"4B": 0.8, "5B-Video2World": 0.7, "12B": 0.9, "13B-Video2World": 0.8}
+    for size, top_p in sizes.items():
+        name = f"nvidia/Cosmos-1.0-Autoregressive-{size}"
+        model = Published(name, "autoregressive", ("image2world", "video2world"), 80, "")
+        defaults = models._record(model)["defaults"]["video2world"]
+        assert (defaults["temperature"], defaults["top_p"]) == (1.0, top_p)
+        assert f"top_p                {top_p}" in models._text(model)

@@ -64,6 +64,19 @@ def test_a_long_video_is_made_in_chunks(capsys: pytest.CaptureFixture[str]) -> N
     assert found["request"]["chunks"] == 3  # type: ignore[index]
 
 
+def test_an_autoregressive_model_goes_on_in_frames_of_tokens(capsys: pytest.CaptureFixture[str]) -> None:
+    shared = ("--model", "Cosmos-Predict1-5B-Video2World", "--card", "h100")
+    shown = printed(capsys, *shared, "--offload", "all")
+    assert "33 frames at 1024x640, 15 steps" in shown
+    for word in ("ar_model", "decoder_tokenizer", "encode_text", "generate", "diffusion_decode", "swapped"):
+        assert word in shown
+    usual, short, long = (as_json(capsys, *shared, "--frames", frames) for frames in ("33", "12", "50"))
+    assert usual["is_served"]
+    assert short["request"]["frames"] == 17  # type: ignore[index]
+    assert short["plan"]["seconds"] < usual["plan"]["seconds"]  # type: ignore[index]
+    assert (long["request"]["frames"], long["request"]["chunks"]) == (33, 2)  # type: ignore[index]
+
+
 def test_what_does_not_fit_is_refused_with_what_would(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--model", "Cosmos-Predict2.5-14B", "--device-gb", "16", "--frames", "121")
     shown = printed(capsys, *arguments, status=1)
@@ -148,6 +161,8 @@ def test_a_card_without_bf16_runs_nothing(capsys: pytest.CaptureFixture[str]) ->
         (["--model", "reason2-2b", "--card", "l4", "--steps", "5"], "no guidance"),
         (["--model", "predict2.5-2b", "--card", "l4", "--size", "100x100"], "multiples of 16"),
         (["--model", "cosmos3-nano", "--card", "l4", "--frames", "9999"], "at the most"),
+        (["--model", "predict1-4b", "--card", "l4", "--size", "640x352"], "1024x640 alone"),
+        (["--model", "predict1-4b", "--card", "l4", "--frames", "9"], "are those that are given"),
         (["--model", "predict2.5-2b", "--card", "l4", "--placement", "vae=swapped"], "vae"),
     ],
 )

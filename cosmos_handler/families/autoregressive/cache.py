@@ -47,9 +47,15 @@ class Cache:
         *,
         device: torch.device,
         dtype: torch.dtype,
+        slots: int | None = None,
         text_tokens: int = 0,
     ) -> "Cache":
-        """An empty one for so many requests. text_tokens: of each prompt, for those that read text."""
+        """An empty one for so many requests.
+
+        slots: how many tokens of each there is room for; None for a whole video.
+        text_tokens: of each prompt, for those that read text.
+        """
+        kept = config.num_slots if slots is None else slots
 
         def room(slots: int) -> torch.Tensor:
             layers, heads = config.num_hidden_layers, config.num_key_value_heads
@@ -57,8 +63,8 @@ class Cache:
             return torch.zeros(layers, batch, heads, slots, config.head_dim, device=device, dtype=dtype)
 
         return cls(
-            keys=room(config.num_slots),
-            values=room(config.num_slots),
+            keys=room(kept),
+            values=room(kept),
             text_keys=room(text_tokens) if config.reads_text else None,
             text_values=room(text_tokens) if config.reads_text else None,
             places=places(config, device=device, dtype=dtype),

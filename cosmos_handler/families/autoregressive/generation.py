@@ -1,5 +1,6 @@
 """Makes the rest of several videos, code by code, all of them in one batch."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,8 +20,8 @@ _STEPS_AHEAD = 16
 class Request:
     """A video to go on with.
 
-    codes: of its first frames, int64 [T, H, W] with fewer frames than the whole. text: the prompt's embeddings [M, C],
-    for the models that read text.
+    codes: of its first frames, int64 [T, H, W], fewer than there are to be. text: the prompt's embeddings [M, C], for
+    the models that read text.
     """
 
     codes: torch.Tensor
@@ -30,16 +31,23 @@ class Request:
 
 @torch.inference_mode()
 def generate(
-    model: CosmosAutoregressive, requests: Sequence[Request], *, on_step: Callable[[int, int], None]
+    model: CosmosAutoregressive,
+    requests: Sequence[Request],
+    *,
+    on_step: Callable[[int, int], None],
+    latent_frames: int | None = None,
 ) -> torch.Tensor:
-    """The codes of the whole videos, those that were given included: int64 [B, T, H, W].
+    """The codes of the videos, those that were given included: int64 [B, T, H, W].
 
     on_step: called with the number of a step that is under way, from 1, and of all; each step makes a code of every
     video that is not whole. What it raises ends the generation.
-    Raises ValueError where the codes are not those of a begin, or the texts not as the model reads them.
+    latent_frames: how many frames of codes; None for those of whole videos, of which fewer are the begin.
+    Raises ValueError where there are to be more than a whole video has, the codes are not those of a begin, or the
+    texts not as the model reads them.
     """
-    _check(model, requests)
-    video = _Video(model, requests)
+    frames = model.config.latent_shape[0] if latent_frames is None else latent_frames
+    _check(model, requests, frames)
+    video = _Video(model, requests, frames)
     for step in range(1, video.num_steps + 1):
         video.step()
         if step % _STEPS_AHEAD == 0 and video.device.type == "cuda":
@@ -48,8 +56,10 @@ def generate(
     return video.codes()
 
 
-def _check(model: CosmosAutoregressive, requests: Sequence[Request]) -> None:
-    frames, *size = model.config.latent_shape
+def _check(model: CosmosAutoregressive, requests: Sequence[Request], frames: int) -> None:
+    most, *size = model.config.latent_shape
+    if not 1 < frames <= most:
+        raise ValueError(f"latent_frames is {frames}, not 2 to {most}")
     for request in requests:
         given, *given_size = request.codes.shape
         if given_size != size or not 0 < given < frames:
@@ -63,16 +73,25 @@ def _check(model: CosmosAutoregressive, requests: Sequence[Request]) -> None:
 class _Video:
     """The videos as they grow. Shapes, and places in memory, are the same in every step of one sight."""
 
-    def __init__(self, model: CosmosAutoregressive, requests: Sequence[Request]) -> None:
+    def __init__(self, model: CosmosAutoregressive, requests: Sequence[Request], frames: int) -> None:
         self._model, self._requests, self._config = model, requests, model.config
-        self.device, total = model.device, model.config.num_tokens
-        self._given = [len(self._config.begin_tokens) + request.codes.numel() for request in requests]
-        self.num_steps = total - min(self._given)
+        self.device, begin = model.device, len(model.config.begin_tokens)
+        self._shape = (frames, *self._config.latent_shape[1:])
+        self._num_tokens = begin + math.prod(self._shape)
+        self._given = [begin + request.codes.numel() for request in requests]
+        self.num_steps = self._num_tokens - min(self._given)
         batch = len(requests)
         # One more than the tokens: there, a video that is whole puts what it draws while others go on.
-        self._tokens = torch.zeros(batch, total + 1, dtype=torch.int64, device=self.device)
+        self._tokens = torch.zeros(batch, self._num_tokens + 1, dtype=torch.int64, device=self.device)
         text_tokens = 0 if requests[0].text is None else len(requests[0].text)
-        self._cache = Cache.of(self._config, batch, device=self.device, dtype=model.dtype, text_tokens=text_tokens)
+        self._cache = Cache.of(
+            self._config,
+            batch,
+            device=self.device,
+            dtype=model.dtype,
+            slots=self._sight(self._num_tokens),
+            text_tokens=text_tokens,
+        )
         self._sampler = Sampler(
             [request.sampling for request in requests], vocabulary=self._config.vocab_size, device=self.device
         )
@@ -84,13 +103,13 @@ class _Video:
         logits = self._read() if self._steps_done == 0 else self._go_on()
         next_place = (self._last + 1)[:, None]
         self._tokens.scatter_(1, next_place, self._sampler.draw(logits)[:, None])
-        self._last.add_(1).clamp_(max=self._config.num_tokens - 1)
+        self._last.add_(1).clamp_(max=self._num_tokens - 1)
         self._steps_done += 1
 
     def codes(self) -> torch.Tensor:
         """All codes, without what stands before them."""
         begin = len(self._config.begin_tokens)
-        return self._tokens[:, begin : self._config.num_tokens].reshape(-1, *self._config.latent_shape)
+        return self._tokens[:, begin : self._num_tokens].reshape(-1, *self._shape)
 
     def _read(self) -> torch.Tensor:
         """One request after the other, as their lengths differ: [B, V]."""
@@ -105,8 +124,12 @@ class _Video:
 
     def _go_on(self) -> torch.Tensor:
         """[B, V]."""
-        longest = min(max(self._given) + self._steps_done, self._config.num_tokens)
-        sight = -(-longest // _SIGHT_SLOTS) * _SIGHT_SLOTS
+        longest = min(max(self._given) + self._steps_done, self._num_tokens)
         newest = self._tokens.gather(1, self._last[:, None])
-        scores: torch.Tensor = self._model(newest, self._cache.first(sight), self._last)[:, -1]
+        scores: torch.Tensor = self._model(newest, self._cache.first(self._sight(longest)), self._last)[:, -1]
         return scores
+
+    def _sight(self, tokens: int) -> int:
+        """How many slots are read where there are so many tokens. The same for videos of fewer frames: exactly so."""
+        slots: int = self._config.num_slots
+        return min(-(-tokens // _SIGHT_SLOTS) * _SIGHT_SLOTS, slots)

@@ -1,8 +1,10 @@
 """Draws the next code of every request, on the device and without waiting for it."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 _SMALLEST_TEMPERATURE = 1e-5
@@ -48,8 +50,30 @@ def chances(logits: torch.Tensor, temperature: torch.Tensor, top_p: torch.Tensor
     the scores are.
     """
     scaled = logits.float() / temperature.clamp(min=_SMALLEST_TEMPERATURE)
-    sorted_scores, codes = scaled.sort(dim=-1, descending=True)
-    sorted_chances = sorted_scores.softmax(-1)
+    codes = descending(scaled) if scaled.device.type != "cpu" else descending_on_host(scaled)
+    sorted_chances = scaled.gather(-1, codes).softmax(-1)
     before = sorted_chances.cumsum(-1) - sorted_chances
     kept = sorted_chances.masked_fill(before > top_p, 0)
     return kept / kept.sum(-1, keepdim=True), codes
+
+
+def descending(scores: torch.Tensor) -> torch.Tensor:
+    """Whose score is the highest, the next highest and so on: int64 [B, V]. Of equal ones the first code comes first.
+
+    So also where scores were rounded so much that many are equal, a seed draws the same on every machine.
+    """
+    return scores.sort(dim=-1, descending=True, stable=True).indices
+
+
+def descending_on_host(scores: torch.Tensor) -> torch.Tensor:
+    """The same in a small part of the time, of float32 on the CPU: numpy sorts whole numbers with vector instructions.
+
+    Each is made of a score, upper half, and a code, so that no two are equal. The bits of a positive float32 are a
+    whole number that is in order; those of a negative one are in the opposite order.
+    """
+    bits = (scores + 0.0).view(torch.int32)  # with one zero instead of two
+    in_order = bits ^ (bits >> 31 & 0x7FFFFFFF)
+    codes = torch.arange(scores.shape[-1], dtype=torch.int32).expand_as(bits)
+    lower, upper = (codes, ~in_order) if sys.byteorder == "little" else (~in_order, codes)
+    keys = torch.stack([lower, upper], dim=-1).view(torch.int64)[..., 0]
+    return torch.from_numpy(np.sort(keys.numpy(), axis=-1)) & 0xFFFFFFFF

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from cosmos_handler.memory.shapes.values import FLOAT_BYTES, value_bytes
+from cosmos_handler.memory.shapes.values import FLOAT_BYTES, INDEX_BYTES, value_bytes
 from cosmos_handler.memory.shapes.wan_layers import Frames, conv_flops
 from cosmos_handler.memory.sheet import Work
 
+_CODE_CHANNELS = 6  # that become a token
 _REPEATED_FRAMES = 2  # of the first, before it, which a causal convolution in time begins with
 
 
@@ -21,7 +22,10 @@ class _Step:
 
 @dataclass(frozen=True)
 class CosmosVae:
-    """patch: frames, rows and columns that are folded into channels by wavelets."""
+    """patch: frames, rows and columns that are folded into channels by wavelets.
+
+    code_channels: of what becomes tokens, where they do. time_level: the first resolution that lengthens time.
+    """
 
     latent_channels: int
     encoder_widths: tuple[int, ...]
@@ -31,6 +35,22 @@ class CosmosVae:
     spatial_factor: int
     temporal_factor: int
     value_bytes: int
+    code_channels: int = 0
+    time_level: int = 1
+
+    @classmethod
+    def of_codes(cls, config: Mapping[str, Any], dtype: str) -> "CosmosVae":
+        """The same networks around tokens, as `families/autoregressive/tokenizer` has them, by its config.json."""
+        width = config.get("width", 128)
+        widths = tuple(factor * width for factor in (1, 2, 4, 4))
+        known = {
+            "latent_channels": config.get("latent_channels", 16),
+            "encoder_block_out_channels": widths,
+            "decode_block_out_channels": (*widths[1:], widths[-1]),
+            "spatial_compression_ratio": 16,
+        }
+        time_level = 1 if config.get("mirrored", True) else 0
+        return replace(cls.from_config(known, dtype), code_channels=_CODE_CHANNELS, time_level=time_level)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], dtype: str) -> "CosmosVae":
@@ -57,7 +77,8 @@ class CosmosVae:
     def decode_bytes(self, latent_frames: int, rows: int, columns: int) -> int:
         """The most that decoding has alive beside the latents."""
         latents = self.latent_channels * latent_frames * rows * columns * self.value_bytes
-        return max(step.peak_bytes for step in self._decoder(latent_frames, rows, columns)) + 2 * latents
+        codes = self._codes_bytes(latent_frames * rows * columns)
+        return max(step.peak_bytes for step in self._decoder(latent_frames, rows, columns)) + 2 * latents + codes
 
     def decode_work(self, latent_frames: int, rows: int, columns: int) -> Work:
         """Operations for a whole video."""
@@ -65,11 +86,18 @@ class CosmosVae:
 
     def encode_bytes(self, frames: int, height: int, width: int) -> int:
         """The most that encoding has alive beside the video."""
-        return max(step.peak_bytes for step in self._encoder(frames, height, width))
+        codes = self.latent_frames(frames) * (height // self.spatial_factor) * (width // self.spatial_factor)
+        return max(*(step.peak_bytes for step in self._encoder(frames, height, width)), self._codes_bytes(codes))
 
     def encode_work(self, frames: int, height: int, width: int) -> Work:
         """Operations for a whole video."""
         return _work(self._encoder(frames, height, width))
+
+    def _codes_bytes(self, codes: int) -> int:
+        """While channels become tokens, or tokens channels: whole numbers, times two, and floats of each."""
+        return codes * (
+            self.code_channels * (3 * INDEX_BYTES + FLOAT_BYTES) + 2 * INDEX_BYTES * bool(self.code_channels)
+        )
 
     @property
     def _halvings(self) -> int:
@@ -83,7 +111,7 @@ class CosmosVae:
         """Whether the level changes rows and columns, and whether it changes frames."""
         if level >= num_levels - 1:
             return False, False
-        in_time = 0 < level < self._time_halvings + 1
+        in_time = self.time_level <= level < self._time_halvings + self.time_level
         return in_time or (level < self._halvings and self._halvings > self._time_halvings), in_time
 
     def _decoder(self, latent_frames: int, rows: int, columns: int) -> Iterator[_Step]:

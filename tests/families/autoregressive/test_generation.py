@@ -35,11 +35,13 @@ def long_network(network: Network, case: str) -> Any:
     return longer
 
 
-def generate(model: Any, *requests: Any, told: list[tuple[int, int]] | None = None) -> Any:
+def generate(
+    model: Any, *requests: Any, told: list[tuple[int, int]] | None = None, latent_frames: int | None = None
+) -> Any:
     from cosmos_handler.families.autoregressive.generation import generate as run
 
     steps: list[tuple[int, int]] = [] if told is None else told
-    return run(model, requests, on_step=lambda step, count: steps.append((step, count)))
+    return run(model, requests, on_step=lambda step, count: steps.append((step, count)), latent_frames=latent_frames)
 
 
 @pytest.mark.parametrize("case", ["plain", "text_yarn"])
@@ -76,6 +78,44 @@ def test_in_a_batch_each_is_as_it_is_alone(network: Network, case: str) -> None:
     assert told[-1] == (36, 36)  # of the one that has the most to make
     for number, one in enumerate(asked):
         assert together[number].equal(generate(model, one)[0])
+
+
+@pytest.mark.parametrize("case", ["yarn", "text"])
+@pytest.mark.parametrize("sight", [1024, 5])
+def test_fewer_frames_are_the_begin_of_the_whole(
+    network: Network, case: str, sight: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cosmos_handler.families.autoregressive import generation
+    from cosmos_handler.families.autoregressive.cache import Cache
+
+    rooms: list[int] = []
+    whole_cache = Cache.of
+
+    def seen(*given: Any, **named: Any) -> Any:
+        cache = whole_cache(*given, **named)
+        rooms.append(cache.keys.shape[3])
+        return cache
+
+    monkeypatch.setattr(generation, "_SIGHT_SLOTS", sight)
+    monkeypatch.setattr(Cache, "of", seen)
+    model, told = long_network(network, case), []
+    text = model.config.reads_text
+    asked = [request(1, seed=3, text=text), request(2, seed=4, temperature=1.4, text=text)]
+    whole = generate(model, *asked)
+    begin = generate(model, *asked, latent_frames=3, told=told)
+    assert begin.shape == (2, 3, 3, 4)
+    assert begin.equal(whole[:, :3])
+    assert told == [(step, 24) for step in range(1, 25)]  # two frames, for the one to which one was given
+    # 36 tokens, or 37 with the one for the begin, in sights of 5; and never more than a whole video takes.
+    assert rooms == ([64, 64] if sight == 1024 else [50, 40])
+
+
+@pytest.mark.parametrize(("given", "frames"), [(2, 2), (1, 1), (1, 0), (1, 3)])
+def test_no_more_frames_than_given_or_more_than_a_whole_video_are_refused(
+    network: Network, given: int, frames: int
+) -> None:
+    with pytest.raises(ValueError, match=r"latent_frames is|codes are"):
+        generate(network("plain"), request(given), latent_frames=frames)
 
 
 def test_the_seed_decides(network: Network) -> None:
