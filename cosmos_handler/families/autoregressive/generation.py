@@ -8,6 +8,7 @@ import torch
 
 from cosmos_handler.families.autoregressive.cache import Cache
 from cosmos_handler.families.autoregressive.network import CosmosAutoregressive
+from cosmos_handler.families.autoregressive.replay import Steps, recorder_for
 from cosmos_handler.families.autoregressive.sampling import Sampler, Sampling
 
 # How many more slots of the cache come into sight at a time, so that what is not filled yet is not read either.
@@ -42,17 +43,22 @@ def generate(
     on_step: called with the number of a step that is under way, from 1, and of all; each step makes a code of every
     video that is not whole. What it raises ends the generation.
     latent_frames: how many frames of codes; None for those of whole videos, of which fewer are the begin.
+    On a GPU most steps are replayed from a record that is dropped at the end, unless the model's layers have hooks.
     Raises ValueError where there are to be more than a whole video has, the codes are not those of a begin, or the
     texts not as the model reads them.
     """
     frames = model.config.latent_shape[0] if latent_frames is None else latent_frames
     _check(model, requests, frames)
-    video = _Video(model, requests, frames)
-    for step in range(1, video.num_steps + 1):
-        video.step()
-        if step % _STEPS_AHEAD == 0 and video.device.type == "cuda":
-            torch.cuda.current_stream(video.device).synchronize()
-        on_step(step, video.num_steps)
+    steps = Steps(recorder_for(model, model.device))
+    video = _Video(model, requests, frames, steps)
+    try:
+        for step in range(1, video.num_steps + 1):
+            video.step()
+            if step % _STEPS_AHEAD == 0 and video.device.type == "cuda":
+                torch.cuda.current_stream(video.device).synchronize()
+            on_step(step, video.num_steps)
+    finally:
+        steps.close()
     return video.codes()
 
 
@@ -73,8 +79,8 @@ def _check(model: CosmosAutoregressive, requests: Sequence[Request], frames: int
 class _Video:
     """The videos as they grow. Shapes, and places in memory, are the same in every step of one sight."""
 
-    def __init__(self, model: CosmosAutoregressive, requests: Sequence[Request], frames: int) -> None:
-        self._model, self._requests, self._config = model, requests, model.config
+    def __init__(self, model: CosmosAutoregressive, requests: Sequence[Request], frames: int, steps: Steps) -> None:
+        self._model, self._requests, self._config, self._steps = model, requests, model.config, steps
         self.device, begin = model.device, len(model.config.begin_tokens)
         self._shape = (frames, *self._config.latent_shape[1:])
         self._num_tokens = begin + math.prod(self._shape)
@@ -100,11 +106,20 @@ class _Video:
 
     def step(self) -> None:
         """One more code of each: the first time from all that was given, then from the newest token."""
-        logits = self._read() if self._steps_done == 0 else self._go_on()
-        next_place = (self._last + 1)[:, None]
-        self._tokens.scatter_(1, next_place, self._sampler.draw(logits)[:, None])
-        self._last.add_(1).clamp_(max=self._num_tokens - 1)
+        self._sampler.shuffle()
+        if self._steps_done == 0:
+            self._take(self._read())
+        else:
+            longest = min(max(self._given) + self._steps_done, self._num_tokens)
+            sight = self._sight(longest)
+            self._steps.do(sight, lambda: self._take(self._go_on(sight)))
         self._steps_done += 1
+
+    def _take(self, scores: torch.Tensor) -> None:
+        """Draw a code of each by its scores [B, V], and put it behind the newest."""
+        next_place = (self._last + 1)[:, None]
+        self._tokens.scatter_(1, next_place, self._sampler.drawn(scores)[:, None])
+        self._last.add_(1).clamp_(max=self._num_tokens - 1)
 
     def codes(self) -> torch.Tensor:
         """All codes, without what stands before them."""
@@ -122,11 +137,10 @@ class _Video:
             scores.append(self._model(tokens, self._cache.row(row), text=text, logits_to_keep=1)[:, -1])
         return torch.cat(scores)
 
-    def _go_on(self) -> torch.Tensor:
-        """[B, V]."""
-        longest = min(max(self._given) + self._steps_done, self._num_tokens)
+    def _go_on(self, sight: int) -> torch.Tensor:
+        """From the newest token of each: [B, V]."""
         newest = self._tokens.gather(1, self._last[:, None])
-        scores: torch.Tensor = self._model(newest, self._cache.first(self._sight(longest)), self._last)[:, -1]
+        scores: torch.Tensor = self._model(newest, self._cache.first(sight), self._last)[:, -1]
         return scores
 
     def _sight(self, tokens: int) -> int:

@@ -21,7 +21,8 @@ class Turn:
     """What all layers of one forward have in common.
 
     places: of its tokens. positions: [B], where it is one token of each row; None where it is the first tokens of all.
-    mask: [B, 1, 1, S], which slots those see. text: [B, M, C], the prompt's embeddings, the first time alone.
+    mask: [B, 1, 1, S], 0 for the slots that those see and minus infinity for the others. text: [B, M, C], the prompt's
+    embeddings, the first time alone.
     """
 
     places: Places
@@ -67,11 +68,8 @@ class CosmosAutoregressive(PreTrainedModel):  # type: ignore[misc]
         if (text is not None) is not (self.config.reads_text and positions is None):
             raise ValueError("text comes with the first tokens of a model that reads it, and at no other time")
         index = torch.arange(tokens.shape[1], device=tokens.device)[None] if positions is None else positions[:, None]
-        mask = None
-        if positions is not None:
-            slots = torch.arange(cache.keys.shape[3], device=tokens.device)
-            mask = (slots <= positions[:, None])[:, None, None]
         hidden = self.embed_tokens(tokens)
+        mask = None if positions is None else mask_of(positions, cache.keys.shape[3], hidden.dtype)
         turn = Turn(cache.places.at(index), positions, mask, None if text is None else text.to(hidden.dtype))
         for number, layer in enumerate(self.layers):
             hidden = layer(hidden, turn, cache.layer(number))
@@ -202,11 +200,45 @@ def rotated(heads: torch.Tensor, places: Places) -> torch.Tensor:
     return heads * places.cosines[:, None] + turned * places.sines[:, None]
 
 
-def look(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """Attention [B, H, N, D] of queries that all see the same: those to one head of keys are a row of queries to it.
+def mask_of(positions: torch.Tensor, slots: int, dtype: torch.dtype) -> torch.Tensor:
+    """What is added to the scores of each slot for tokens at these positions [B], once for all layers: [B, 1, 1, S]."""
+    unseen = torch.arange(slots, device=positions.device) > positions[:, None]
+    return torch.zeros(unseen.shape, dtype=dtype, device=positions.device).masked_fill_(unseen, -torch.inf)[
+        :, None, None
+    ]
 
-    So nothing is copied for them. mask: [B, 1, 1, S], what is seen.
-    """
+
+def look(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Attention [B, H, N, D] of queries that all see the same. mask: [B, 1, 1, S], what is added to the scores."""
+    return (
+        look_by_heads(queries, keys, values, mask) if queries.is_cuda else look_by_groups(queries, keys, values, mask)
+    )
+
+
+def look_by_groups(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
+    """The queries to one head of keys are a row of queries to it: keys and values are read once."""
     batch, key_heads = keys.shape[:2]
     grouped = queries.reshape(batch, key_heads, -1, queries.shape[-1])
     return scaled_dot_product_attention(grouped, keys, values, attn_mask=mask).view(queries.shape)
+
+
+def look_by_heads(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
+    """Each head of keys stands there once for every head of queries, without being copied.
+
+    On a GPU one processor works at one head, and few heads would leave most of them idle; those that read the same
+    read it at the same time, out of the device's own cache.
+    """
+    batch, key_heads, slots, channels = keys.shape
+    per_head = queries.shape[1] // key_heads
+    # A head of keys is a row of the batch, as only an axis of its own can stand for many without a copy.
+    rows = batch * key_heads
+    one_each = queries.reshape(rows, per_head, -1, channels)
+    their_keys, their_values = (
+        each.view(rows, 1, slots, channels).expand(-1, per_head, -1, -1) for each in (keys, values)
+    )
+    by_row = None if mask is None else mask.expand(-1, key_heads, -1, -1).reshape(rows, 1, 1, slots)
+    return scaled_dot_product_attention(one_each, their_keys, their_values, attn_mask=by_row).view(queries.shape)

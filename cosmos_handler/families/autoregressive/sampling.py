@@ -28,11 +28,19 @@ class Sampler:
         self._temperature = torch.tensor([[each.temperature] for each in samplings], device=device)
         self._top_p = torch.tensor([[each.top_p] for each in samplings], device=device)
 
-    def draw(self, logits: torch.Tensor) -> torch.Tensor:
-        """[B, V] → int64 [B]."""
+    def shuffle(self) -> None:
+        """New noise for the next draw, in the same memory. Apart from drawing, as no generator works while recorded."""
         for noise, generator in zip(self._noise, self._generators, strict=True):
             noise.exponential_(generator=generator)
+
+    def drawn(self, logits: torch.Tensor) -> torch.Tensor:
+        """[B, V] → int64 [B], by the noise that there is."""
         return drawn(logits, self._noise, self._temperature, self._top_p)
+
+    def draw(self, logits: torch.Tensor) -> torch.Tensor:
+        """[B, V] → int64 [B], by new noise."""
+        self.shuffle()
+        return self.drawn(logits)
 
 
 def drawn(logits: torch.Tensor, noise: torch.Tensor, temperature: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:

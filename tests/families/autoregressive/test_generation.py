@@ -157,8 +157,12 @@ def test_what_a_step_raises_ends_it(network: Network) -> None:
 def test_no_step_brings_a_number_to_the_host(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
+    from cosmos_handler.families.autoregressive import sampling
+
     def refuse(*_: Any) -> None:
         raise AssertionError("a step waits for the device")
+
+    monkeypatch.setattr(sampling, "descending_on_host", sampling.descending)
 
     asked = [request(1, seed=1), request(1, temperature=0.0)]
     for way in ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__"):

@@ -177,3 +177,24 @@ def test_a_step_is_one_graph_that_serves_every_position(network: Network) -> Non
     for step in range(3):
         assert compiled(tokens, cache, positions + step).equal(model(tokens, cache, positions + step))
     assert len(graphs) == 1
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("queries_each", [1, 3])
+def test_both_ways_to_look_see_the_same(*, masked: bool, queries_each: int) -> None:
+    import torch
+
+    from cosmos_handler.families.autoregressive import network as module
+
+    drawing = torch.Generator().manual_seed(0)
+    queries = torch.randn(2, 6, queries_each, 8, generator=drawing)
+    room = torch.randn(2, 2, 2, 20, 8, generator=drawing)
+    keys, values = room[..., :12, :]  # the first slots of a cache, which are not beside one another in memory
+    mask = module.mask_of(torch.tensor([4, 11]), 12, torch.float32) if masked else None
+    by_groups = module.look_by_groups(queries, keys, values, mask)
+    by_heads = module.look_by_heads(queries, keys, values, mask)
+    assert by_heads.shape == queries.shape
+    assert (by_groups - by_heads).abs().max() < 1e-6
+    seen = 5 if masked else 12
+    scores = queries[0, 4] @ keys[0, 1, :seen].T / 8**0.5  # the fifth head of queries looks at the second of keys
+    assert (by_heads[0, 4] - scores.softmax(-1) @ values[0, 1, :seen]).abs().max() < 1e-6

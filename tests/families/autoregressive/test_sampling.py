@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 pytestmark = pytest.mark.model
@@ -77,3 +80,39 @@ def test_as_often_as_the_chances_say(top_p: float, possible: set[int]) -> None:
     expected = np.array([chances[code].item() if code in possible else 0.0 for code in range(4)])
     assert set(np.flatnonzero(counts)) == possible
     assert np.abs(counts / 4000 - expected / expected.sum()).max() < 0.03
+
+
+# Peaked and flat ones, those of bfloat16 of which many are equal, both zeros, and what has no end.
+_SCORES = st.one_of(
+    st.floats(-30, 30, width=32), st.sampled_from([0.0, -0.0, 1.0, -1.0, float("inf"), -float("inf"), 1e-42, -1e-42])
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(scores=arrays(np.float32, (2, 33), elements=_SCORES))
+def test_the_order_on_the_host_is_that_of_any_device(scores: NDArray[np.float32]) -> None:
+    import torch
+
+    from cosmos_handler.families.autoregressive.sampling import descending, descending_on_host
+
+    expected = descending(torch.from_numpy(scores))
+    found = descending_on_host(torch.from_numpy(scores))
+    assert found.dtype == torch.int64
+    assert found.equal(expected)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.1, 1.0, 20.0])
+@pytest.mark.parametrize("rounded", [False, True])
+def test_a_whole_vocabulary_is_drawn_from_as_over_a_sorted_row(spread: float, rounded: bool) -> None:
+    import torch
+
+    scores = torch.randn(2, 64000, generator=torch.Generator().manual_seed(0)) * spread
+    scores = scores.bfloat16() if rounded else scores
+    asked = [(1.0, 0.8, 3), (0.7, 0.95, 4)]
+    drawn = sampler(*asked, vocabulary=64000).draw(scores)
+    for row, (temperature, top_p, seed) in enumerate(asked):
+        ordered, codes = (scores[row].float() / temperature).sort(descending=True, stable=True)
+        chances = ordered.softmax(-1)
+        chances[chances.cumsum(-1) - chances > top_p] = 0
+        place = torch.multinomial(chances / chances.sum(), 1, generator=torch.Generator().manual_seed(seed))
+        assert drawn[row] == codes[place]
