@@ -111,9 +111,7 @@ def test_other_files(tmp_path: Path) -> None:
 
     part, faults = examined(tmp_path, {"model.tok_embeddings.weight": torch.zeros(4, 4)})
     assert part is None
-    assert faults == [
-        "model.pt is not the diffusion decoder of an autoregressive Cosmos, but Cosmos 1.0 or Predict1 Autoregressive"
-    ]
+    assert faults == ["model.pt is not the diffusion decoder of an autoregressive Cosmos, but Cosmos Autoregressive"]
     (tmp_path / "model.pt").unlink()
     look = Inspection(tmp_path)
     assert examine_diffusion_decoder(look, "model.pt") is None
