@@ -2,7 +2,8 @@
 """Write tiny checkpoints with random weights in the file layout of the published ones, in seconds on a CPU.
 
 What they generate is noise and word salad, but the code that loads and runs them is the code that runs the real ones.
-Nothing is downloaded. The same name and seed give the same bytes again on the same library versions.
+Nothing is downloaded. The same name and seed give the same bytes again on the same library versions; in .jit programs,
+into which torch writes how they were made, the same tensors.
 """
 
 import argparse

@@ -40,7 +40,7 @@ INPUTS: Mapping[str, str] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; returns 0."""
     options = _parse(arguments)
-    shown = [model for model in PUBLISHED if options.name.lower() in model.hub_id.lower()]
+    shown = [model for model in PUBLISHED if options.name.lower() in " ".join(model.hub_ids).lower()]
     if not shown:
         print(f"models: none of the models that can be served has {options.name!r} in its name", file=sys.stderr)
         return 1
@@ -61,10 +61,10 @@ def markdown(models: Sequence[Published]) -> str:
     ]
     for model in models:
         tasks = ", ".join(f"`{task}`" for task in model.tasks)
-        inputs = ", ".join(dict.fromkeys(word for task in model.tasks for word in INPUTS[task].split(", ")))
+        inputs = ", ".join(dict.fromkeys(word for task in model.tasks for word in _inputs(model, task).split(", ")))
         defaults = "; ".join(dict.fromkeys(_in_short(model, task) for task in model.tasks))
         card = f"{model.smallest_card_gigabytes} GB ({model.figure})"
-        lines.append(f"| {model.hub_id} | {tasks} | {inputs} | {defaults} | {card} |")
+        lines.append(f"| {', '.join(model.hub_ids)} | {tasks} | {inputs} | {defaults} | {card} |")
     return "\n".join(lines)
 
 
@@ -76,14 +76,23 @@ def _in_short(model: Published, task: str) -> str:
     frames = "1 image" if task == "text2image" else f"{made.num_frames} frames at {made.fps:g} fps"
     shift = "" if made.shift is None else f", shift {made.shift:g}"
     size = f"{made.size.height} x {made.size.width}"
-    return f"{size}, {frames}, {made.num_steps} steps, guidance {made.guidance:g}{shift}"
+    draw = "".join(f", {name} {number:g}" for name, number in _draw(model).items())
+    return f"{size}, {frames}, {made.num_steps} steps, guidance {made.guidance:g}{shift}{draw}"
+
+
+def _inputs(model: Published, task: str) -> str:
+    """What goes in; not every autoregressive model reads a prompt."""
+    inputs = INPUTS[task]
+    if model.family == "autoregressive" and _network(model)["context_width"] is None:
+        return inputs.removeprefix("prompt, ")
+    return inputs
 
 
 def _text(model: Published) -> str:
-    lines = [f"{model.hub_id}", f"  smallest card   {model.smallest_card_gigabytes} GB ({model.figure})"]
+    lines = [", ".join(model.hub_ids), f"  smallest card   {model.smallest_card_gigabytes} GB ({model.figure})"]
     for tasks, values in _grouped(model):
         lines.append("")
-        lines.extend(f"  {task:<15} {INPUTS[task]}" for task in tasks)
+        lines.extend(f"  {task:<15} {_inputs(model, task)}" for task in tasks)
         lines.extend(f"      {name:<20} {value}" for name, value in values)
     return "\n".join(lines)
 
@@ -137,7 +146,12 @@ def _draw(model: Published) -> Mapping[str, float]:
     """How the tokens of an autoregressive model are drawn; nothing for any other."""
     if model.family != "autoregressive":
         return {}
-    return draw_of(next(config for size, config in NETWORKS.items() if model.hub_id.endswith(f"-{size}")))
+    return draw_of(_network(model))
+
+
+def _network(model: Published) -> Mapping[str, Any]:
+    """The configuration of an autoregressive model."""
+    return next(config for size, config in NETWORKS.items() if model.hub_id.endswith(f"-{size}"))
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

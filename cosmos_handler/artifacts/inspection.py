@@ -88,11 +88,12 @@ class Inspection:
 
 def component_config(look: Inspection, folder: str, *, key: str, expected: str) -> dict[str, Any] | None:
     """A component's config; None, and a fault noted, where it is missing or of another class."""
-    config = look.json_object(f"{folder}/config.json")
+    file = joined(folder, "config.json")
+    config = look.json_object(file)
     if config is None:
         return None
     if config.get(key) != expected:
-        look.fault(f"{folder}/config.json: {key} is {config.get(key)!r}, not {expected!r}")
+        look.fault(f"{file}: {key} is {config.get(key)!r}, not {expected!r}")
         return None
     return config
 

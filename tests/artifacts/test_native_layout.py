@@ -135,6 +135,10 @@ def test_a_choice_where_there_is_nothing_to_choose_is_refused(tmp_path: Path) ->
     ("names", "said"),
     [
         (["net.blocks.0.self_attn.q_proj.weight"], "Cosmos Predict2"),
+        (
+            ["net.token_embedder.weight", "net.blocks.block0.blocks.0.block.attn.to_q.0.weight"],
+            "the diffusion decoder of an ",
+        ),
         (["net.blocks.block0.blocks.0.block.attn.to_q.0.weight"], "Cosmos 1.0 or Predict1"),
         (["net.blocks.0.self_attn.q_proj.weight", "net.view_embeddings.weight"], "a multiview Cosmos Predict2 or 2.5"),
         (["net.action_embedder_B_D.fc1.weight"], "an action-conditioned Cosmos Predict2 or 2.5"),

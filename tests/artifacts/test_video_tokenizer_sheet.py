@@ -1,6 +1,5 @@
 """The sheet of DV8x16x16 against the lists of NVIDIA's tensors and our class, and what is told of files that differ."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 
 from cosmos_handler.artifacts.inspection import Inspection
 from cosmos_handler.artifacts.native.video_tokenizer import Architecture, examine_video_tokenizer
+from tests.artifacts.programs import listed_tensors, written
 
 # torch means to give up the programs, but not yet.
 pytestmark = [pytest.mark.model, pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")]
@@ -16,41 +16,8 @@ LISTS = {"encoder": "dv8x16x16_encoder", "decoder": "dv8x16x16_decoder"}
 MOVED = ("decoder.up.1.upsample.conv1.", "decoder.up.2.upsample.conv1.")  # in the older form
 
 
-def empty_program(path: Path, tensors: Mapping[str, Any]) -> None:
-    """A program that holds tensors and does nothing with them."""
-    import torch
-
-    top = torch.nn.Module()
-    for key, tensor in tensors.items():
-        *holders, name = key.split(".")
-        module = top
-        for holder in holders:
-            if holder not in dict(module.named_children()):
-                module.add_module(holder, torch.nn.Module())
-            module = module.get_submodule(holder)
-        module.register_buffer(name, tensor)
-    top.forward = lambda given: given
-    torch.jit.save(torch.jit.trace(top, torch.zeros(1)), path)
-
-
-def state(half: str, model: str = "tiny") -> dict[str, Any]:
-    import torch
-
-    from scripts.tiny.native import listed, shapes
-
-    constants = {"_levels": [8, 8, 8, 5, 5, 5], "patch_size_buffer": [4], "wavelets": [0.70703125] * 2}
-    made = {key: torch.zeros(shape, dtype=torch.bfloat16) for key, shape in shapes(LISTS[half], model).items()}
-    for key, (kind, shape) in listed(LISTS[half])["beside"].items():
-        dtype = torch.bfloat16 if kind == "float32" else getattr(torch, kind)
-        value = constants.get(key.rpartition(".")[2])
-        made[key] = torch.zeros(shape, dtype=dtype) if value is None else torch.tensor(value, dtype=dtype)
-    return made
-
-
-def written(folder: Path, encoder: Mapping[str, Any], decoder: Mapping[str, Any]) -> Path:
-    empty_program(folder / "encoder.jit", encoder)
-    empty_program(folder / "decoder.jit", decoder)
-    return folder
+def state(half: str) -> dict[str, Any]:
+    return listed_tensors(LISTS[half])
 
 
 def faults_of(folder: Path) -> list[str]:

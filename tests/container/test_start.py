@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.artifacts.autoregressive import state_of, write_model
 from tests.conftest import ROOT, running_server, serve_command
 
 
@@ -69,6 +70,26 @@ def test_partial_weights_name_the_file(
     assert Path(file).name in line or "model-00002" in line
     assert "cannot serve" in log
     assert "model process" not in log  # refused before one was started
+    assert "Traceback" not in log
+
+
+@pytest.mark.model
+def test_a_pt_that_is_not_whole_ends_the_start_with_the_list_of_what_is_wrong(tmp_path: Path) -> None:
+    state = state_of("autoregressive_text")
+    del state["model.layers.0.ffn_norm.weight"]
+    state["model.layers.1.attention.wq.weight"] = state["model.layers.1.attention.wk.weight"]
+    folder = write_model(tmp_path / "models" / "Cosmos-Predict1-5B-Video2World", state=state)
+    code, log, _ = refusal(tmp_path, tmp_path / "models")
+    assert code == 3
+    for said in (
+        f"cannot serve: {folder} is not a complete Cosmos Autoregressive checkpoint:",
+        "  - model.pt lacks tensors of Cosmos Autoregressive: model.layers.0.ffn_norm.weight",
+        "  - model.pt: model.layers.1.attention.wq.weight is [32, 48], not [64, 48]",
+        "  - the text encoder is missing: T5, which this model reads prompts by; looked for its config.json in ",
+        "  - the video tokenizer DV8x16x16 is missing; looked for in the folders tokenizer, ",
+    ):
+        assert said in log
+    assert "model process" not in log
     assert "Traceback" not in log
 
 

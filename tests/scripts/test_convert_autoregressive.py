@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from scripts import make_tiny
 from tests.scripts.converting import check_refusals, runner
 
 pytestmark = pytest.mark.model
@@ -15,8 +14,10 @@ run = runner("convert_autoregressive.py")
 
 @pytest.fixture(scope="module")
 def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from scripts.tiny.native_autoregressive import FULL, write_model
+
     folder = tmp_path_factory.mktemp("native")
-    make_tiny.write_checkpoint("autoregressive_text", folder, native=True)
+    write_model(folder, "autoregressive_text", FULL, seed=0)
     return folder
 
 

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cosmos_handler.artifacts.checkpoint import GenerationLimits
+from cosmos_handler.artifacts.discover import discover
 from scripts import make_tiny
 
 pytestmark = [
@@ -190,25 +192,38 @@ def test_nvidias_own_form_is_written_where_there_is_one(tmp_path: Path, capsys: 
     assert not (tmp_path / "three").exists()
 
 
+def test_autoregressive_models_are_written_as_nvidia_publishes_them(tmp_path: Path) -> None:
+    make_tiny.write_checkpoint("autoregressive_text", tmp_path, native=True)
+    ours = {file for file in files_in(tmp_path) if not file.startswith("guardrails/")}
+    halves = ("encoder.jit", "decoder.jit")
+    decoder = "Cosmos-Predict1-7B-Decoder-DV8x16x16ToCV8x8x8-720p"
+    assert ours == {
+        "model.pt",
+        "config.json",
+        *(f"Cosmos-Tokenize1-{kind}-720p/{half}" for kind in ("DV8x16x16", "CV8x8x8") for half in halves),
+        "Cosmos-Tokenize1-CV8x8x8-720p/mean_std.pt",
+        *(f"{decoder}/{file}" for file in ("model.pt", "aux_vars.pt")),
+        *(f"text_encoder/{file}" for file in ("config.json", "model.safetensors")),
+        *(f"text_tokenizer/{file}" for file in ("tokenizer.json", "tokenizer_config.json")),
+    }
+    assert {f"guardrails/{file}" for file in GUARDRAIL_FILES} == set(files_in(tmp_path)) - ours
+    (found,) = discover(tmp_path)
+    assert [part.name for part in found.parts] == [
+        "text_encoder", "ar_model", "tokenizer", "diffusion_decoder", "decoder_tokenizer"
+    ]  # fmt: skip
+    assert found.generation == GenerationLimits(33, 64, 128, temporal_factor=8, size_multiple=16)
+
+
 @pytest.mark.parametrize(("name", "rows"), [("autoregressive", 64000), ("autoregressive_text", 64064)])
-def test_autoregressive_models_are_written_as_nvidia_publishes_them(tmp_path: Path, name: str, rows: int) -> None:
+def test_an_autoregressive_model_has_the_sizes_of_its_list(tmp_path: Path, name: str, rows: int) -> None:
     import torch
 
+    from scripts.tiny.native_autoregressive import FULL, write_model
+
     for folder in ("one", "two"):
-        make_tiny.write_checkpoint(name, tmp_path / folder, native=True)
-    files = files_in(tmp_path / "one")
-    assert files == files_in(tmp_path / "two")
-    ours = {file for file in files if not file.startswith("guardrails/")}
-    decoders = {
-        f"Cosmos-Tokenize1-{kind}-720p/{half}coder.jit" for kind in ("DV8x16x16", "CV8x8x8") for half in ("en", "de")
-    }
-    decoders |= {f"Cosmos-Predict1-7B-Decoder-DV8x16x16ToCV8x8x8-720p/{file}" for file in ("model.pt", "aux_vars.pt")}
-    decoders.add("Cosmos-Tokenize1-CV8x8x8-720p/mean_std.pt")
-    text = {"text_encoder/config.json", "text_encoder/model.safetensors", "text_tokenizer/tokenizer.json",
-            "text_tokenizer/tokenizer_config.json"}  # fmt: skip
-    assert ours == {"model.pt", "config.json"} | decoders | (text if name.endswith("text") else set())
-    assert {f"guardrails/{file}" for file in GUARDRAIL_FILES} == files.keys() - ours
-    assert json.loads(files["config.json"])["video_latent_shape"] == [5, 4, 8]
+        (tmp_path / folder).mkdir()
+        write_model(tmp_path / folder, name, FULL, seed=0)
+    assert files_in(tmp_path / "one") == files_in(tmp_path / "two")
     state = torch.load(tmp_path / "one/model.pt", weights_only=True)
     assert state["model.tok_embeddings.weight"].shape[0] == rows
     assert state["model.output.weight"].shape[0] == 64000

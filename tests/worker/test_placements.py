@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from cosmos_handler.media.clip import MediaFile
+from cosmos_handler.memory.sheet import GROUPS
 from cosmos_handler.memory.usual import usual_task
 from cosmos_handler.messages.machine import MemoryWish
-from cosmos_handler.messages.tasks import Answer, Generate, Omni, Piece, Task, Transfer, Turn, Upsampling
+from cosmos_handler.messages.tasks import Answer, Continue, Generate, Omni, Piece, Task, Transfer, Turn, Upsampling
 from cosmos_handler.messages.wire import Done, Run
 from tests.conftest import make_tiny, setup_of
 
@@ -28,7 +29,7 @@ WISHES = {
     **{row: MemoryWish.model_validate({"offload": row}) for row in ("none", "all")},
     **{
         f"{group}={placement}": MemoryWish.model_validate({"offload": "none", "placement": {group: placement}})
-        for group in ("prompt_upsampler", "guardrails", "text_encoder", "tokenizer", "transformer")
+        for group in GROUPS
         for placement in ("swapped", "streamed", "disk")
         if not (placement == "streamed" and group in ("guardrails", "tokenizer"))
     },
@@ -49,7 +50,8 @@ class Case:
     @property
     def is_variant(self) -> bool:
         """Whether another case has the same parts."""
-        return isinstance(self.task, Generate) and (self.task.num_chunks > 1 or self.task.upsampling is not None)
+        task = self.task
+        return isinstance(task, Generate | Continue) and (task.num_chunks > 1 or task.upsampling is not None)
 
     @property
     def groups(self) -> set[str]:
@@ -126,6 +128,11 @@ def tasks_of(name: str, checkpoint: Any, folder: Path) -> Task:
         return usual.model_copy(update=SMALL | more | {"output_height": 64, "output_width": 96})
     if isinstance(usual, Omni):
         return usual.model_copy(update=SMALL)
+    if isinstance(usual, Continue):
+        shorter = {"num_frames": 17, "num_output_frames": 17, "num_steps": min(usual.num_steps, 2), "encoding": "npz"}
+        going_on = {"num_chunks": 2, "num_output_frames": 25, "decoder": "tokenizer", "num_steps": 0, "guidance": 0.0}
+        more = going_on if name == "autoregressive going on" else {}
+        return usual.model_copy(update=shorter | more | {"media": medium(folder, num_frames=9)})
     assert isinstance(usual, Generate)
     if name == "predict2.5 going on":
         more = {"inference_type": "image2world", "media": medium(folder, num_frames=1, kind="image")}
@@ -145,6 +152,8 @@ CASES = {
     "transfer2.5": ("transfer2.5",),
     "cosmos3": ("cosmos3",),
     "cosmos3 question": ("cosmos3",),
+    "autoregressive going on": ("autoregressive",),
+    "autoregressive_text": ("autoregressive_text",),
     "reason1": ("reason1",),
     "reason2": ("reason2",),
 }
@@ -157,7 +166,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> 
     @cache
     def of(name: str) -> Path:
         ready = tiny_models / name
-        return ready if ready.exists() else make_tiny(name, tmp_path_factory.mktemp("tiny") / name)
+        options = ("--native",) if name.startswith("autoregressive") else ()
+        return ready if ready.exists() else make_tiny(name, tmp_path_factory.mktemp("tiny") / name, *options)
 
     return of
 

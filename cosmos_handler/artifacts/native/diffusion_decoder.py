@@ -19,7 +19,7 @@ TEXT, TEXT_MASK = "context", "context_mask"  # in aux_vars.pt
 _TITLE = "the diffusion decoder"
 _PREFIXES = ("net.",)
 # Buffers that follow from the configuration, and what is for the training alone.
-_BESIDE = ("_extra_state", "pos_embedder.", "logvar.", "accum_")
+_BESIDE = ("_extra_state", "net.pos_embedder.", "logvar.", "accum_")
 
 # What shapes do not tell.
 _PATCH_SIZE = [1, 2, 2]

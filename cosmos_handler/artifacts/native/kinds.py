@@ -15,6 +15,7 @@ _MARKS = (
     ("view_embedding", "a multiview Cosmos Predict2 or 2.5"),
     ("action_embedder", "an action-conditioned Cosmos Predict2 or 2.5"),
     ("control_blocks_0.", "a Cosmos Transfer2.5 with several control branches in one file"),
+    ("token_embedder.weight", "the diffusion decoder of an autoregressive Cosmos 1.0 or Predict1"),
     ("blocks.block0.", "Cosmos 1.0 or Predict1"),
     ("encoder.downsamples.0.residual.0.gamma", "the VAE of a Cosmos model (tokenizer.pth) without its transformer"),
 )

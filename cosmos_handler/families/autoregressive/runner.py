@@ -108,7 +108,7 @@ def _codes(
     with context.stage("encode_media", ("tokenizer",)) as parts:
         tokenizer: Any = parts["tokenizer"]
         pixels = context_pixels(given, len(given), height=task.height, width=task.width)
-        pixels = pixels.to(context.parts.device, tokenizer.dtype)
+        pixels = pixels.to(context.parts.device, tokenizer.dtype).contiguous()  # without what was cut off
         (begin,) = tokenizer.encode(pixels)
         del pixels
     steps = codes_of_chunks(task)

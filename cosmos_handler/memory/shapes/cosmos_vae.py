@@ -142,7 +142,7 @@ class CosmosVae:
         folded = Frames(
             3 * patch**3, (frames - 1) // patch + 1, height // patch, width // patch, self.value_bytes, first=False
         )
-        yield _Step(int(folded.size_bytes * 6.1))
+        yield _Step(int(folded.size_bytes * 6.5))  # and the borders that each wavelet step adds
         x = folded.become(self.encoder_widths[0])
         yield _Step(folded.size_bytes + _projection_bytes(folded, x), _projection_flops(folded, x))
         widths = self.encoder_widths
