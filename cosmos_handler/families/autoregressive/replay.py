@@ -101,11 +101,16 @@ def recorder_for(model: torch.nn.Module, device: torch.device) -> Recorder | Non
 
     So it is where weights are streamed: they are copied before a layer and are somewhere else the next time.
     """
-    if device.type != "cuda" or has_hooks(model):
+    if device.type != "cuda" or has_inner_hooks(model):
         return None
     return CudaRecorder(device)
 
 
-def has_hooks(model: torch.nn.Module) -> bool:
-    """Whether anything is done before or after some module of a model works."""
-    return any(module._forward_pre_hooks or module._forward_hooks for module in model.modules())
+def has_inner_hooks(model: torch.nn.Module) -> bool:
+    """Whether anything is done before or after some module inside of a model works.
+
+    Not of the model itself: every part that is placed is asked before it works whether it is there, and within a
+    stage that has it nothing follows from that.
+    """
+    inner = (module for module in model.modules() if module is not model)
+    return any(module._forward_pre_hooks or module._forward_hooks for module in inner)

@@ -112,19 +112,23 @@ def test_records_are_dropped_when_a_run_ends_early(network: Network, recorder: B
     assert (recorder.warmed, recorder.recorded, recorder.replayed, recorder.closed) == (3, 1, 2, 1)
 
 
-def test_what_comes_and_goes_is_not_recorded(network: Network) -> None:
+def test_only_weights_that_stay_where_they_are_are_recorded(network: Network) -> None:
     import torch
 
     from cosmos_handler.families.autoregressive import replay
+    from cosmos_handler.memory.place import Residence
+    from tests.memory.test_place import plan_of
 
-    model = network("plain")
+    model = network("plain").requires_grad_(requires_grad=False)
+    residence = Residence("cpu")
+    parts = residence.add("m", {"ar_model": model})
+    residence.seal()
     assert replay.recorder_for(model, torch.device("cpu")) is None
-    assert not replay.has_hooks(model)
-    hook = model.layers[1].register_forward_pre_hook(lambda module, arguments: None)
-    assert replay.has_hooks(model)
-    assert replay.recorder_for(model, torch.device("cuda")) is None
-    hook.remove()
-    assert not replay.has_hooks(model)
+    for placement, comes_and_goes in (("resident", False), ("swapped", False), ("streamed", True), ("disk", False)):
+        residence.apply(plan_of({"ar_model": placement}))
+        with parts.use(("ar_model",)):
+            assert replay.has_inner_hooks(model) == comes_and_goes
+            assert not comes_and_goes or replay.recorder_for(model, torch.device("cuda")) is None
 
 
 def test_graphs_are_recorded_on_one_stream_between_what_is_queued_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
