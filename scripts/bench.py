@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Measure what plans predict, on full-size networks with random weights; nothing is downloaded or written to disk.
 
+autoregressive
+         Tokens per second of the autoregressive models of Cosmos 1.0; it has a --help of its own.
 memory   Each preset of offloading, and diffusers' own ways of offloading beside them in the same run: the peak that
          was predicted, the peaks that torch's allocator and the driver saw, and the published one; seconds per step
          against everything resident; seconds lost to copying. Weights are made in host memory and on the device;
@@ -20,7 +22,7 @@ if str(ROOT) not in sys.path:
 
 from cosmos_handler.memory.cards import CARDS, find_card, machine_of  # noqa: E402
 from cosmos_handler.messages.machine import Machine  # noqa: E402
-from scripts.benching import memory, subjects  # noqa: E402
+from scripts.benching import autoregressive, memory, subjects  # noqa: E402
 
 _GIGA = 10**9
 # More than any model takes, where only the device is to be looked at.
@@ -48,7 +50,10 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status (2 for wrong arguments, raised)."""
     began = time.monotonic()
-    options = _parse(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["autoregressive"]:
+        return autoregressive.main(given[1:])
+    options = _parse(given)
     device = _device(options)
     if options.tiny:
         return _tiny(options, began)
@@ -122,14 +127,14 @@ def _device(options: argparse.Namespace) -> object | None:
     return None
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench.py",
         description=__doc__,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=["memory"], help="what to measure")
+    parser.add_argument("what", choices=["memory", "autoregressive"], help="what to measure")
     names = ", ".join(subjects.NAMES)
     parser.add_argument(
         "--models", metavar="NAME,…", default=",".join(subjects.USUAL), help=f"of {names} (default %(default)s)"

@@ -10,12 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from cosmos_handler.artifacts import generator, omni, reasoner, transfer
+from cosmos_handler.artifacts import autoregressive, generator, omni, reasoner, transfer
 from cosmos_handler.artifacts.checkpoint import Checkpoint, Family, GenerationLimits, Part
 from cosmos_handler.artifacts.guardrail import CHECKS, Guardrails
 from cosmos_handler.artifacts.guardrail_text import TEXT_CLASSIFIER_PART
 from cosmos_handler.artifacts.guardrail_video import CLASSIFIER_PART, CONTENT_FILTER_PART, FACE_BLUR_PART
-from cosmos_handler.artifacts.native import autoregressive
+from cosmos_handler.artifacts.native.autoregressive import PUBLISHED as SIZES
 from cosmos_handler.memory.guarding import guard_frames_stages, guard_prompt_stage
 from cosmos_handler.memory.making import Networks, Wanted, making_stages
 from cosmos_handler.memory.sheet import PartSheet, StageSheet
@@ -156,7 +156,7 @@ def _served() -> list[CatalogueModel]:
         ]
         models += [_generator(name, "cosmos3", (*omni.GENERATION_TASKS, *reasoner.TASKS), parts) for name in names]
         models.append(_reasoner(f"Cosmos3-{size}-Reasoner", "cosmos3", alone, _LONG_REASONER_TOKENS))
-    return models + [_autoregressive(size) for size in autoregressive.PUBLISHED]
+    return models + [_autoregressive(size) for size in SIZES]
 
 
 def _autoregressive(size: str) -> CatalogueModel:
@@ -169,7 +169,7 @@ def _autoregressive(size: str) -> CatalogueModel:
         "diffusion_decoder": "cosmos_diffusion_decoder",
         "decoder_tokenizer": "cosmos_vae",
     }
-    tasks = ("image2world", "video2world")
+    tasks = autoregressive.TASKS
     return _model(f"Cosmos-Predict1-{size}", "autoregressive", tasks, networks, _CODE_LIMITS, None)
 
 

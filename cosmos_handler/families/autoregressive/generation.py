@@ -37,19 +37,21 @@ def generate(
     *,
     on_step: Callable[[int, int], None],
     latent_frames: int | None = None,
+    replayed: bool = True,
 ) -> torch.Tensor:
     """The codes of the videos, those that were given included: int64 [B, T, H, W].
 
     on_step: called with the number of a step that is under way, from 1, and of all; each step makes a code of every
     video that is not whole. What it raises ends the generation.
     latent_frames: how many frames of codes; None for those of whole videos, of which fewer are the begin.
-    On a GPU most steps are replayed from a record that is dropped at the end, unless the model's layers have hooks.
+    replayed: whether most steps on a GPU are replayed from a record, which is dropped at the end. Where something is
+    done between the model's layers, as where its weights are streamed, none are.
     Raises ValueError where there are to be more than a whole video has, the codes are not those of a begin, or the
     texts not as the model reads them.
     """
     frames = model.config.latent_shape[0] if latent_frames is None else latent_frames
     _check(model, requests, frames)
-    steps = Steps(recorder_for(model, model.device))
+    steps = Steps(recorder_for(model, model.device) if replayed else None)
     video = _Video(model, requests, frames, steps)
     try:
         for step in range(1, video.num_steps + 1):

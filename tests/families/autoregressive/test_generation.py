@@ -35,13 +35,11 @@ def long_network(network: Network, case: str) -> Any:
     return longer
 
 
-def generate(
-    model: Any, *requests: Any, told: list[tuple[int, int]] | None = None, latent_frames: int | None = None
-) -> Any:
+def generate(model: Any, *requests: Any, told: list[tuple[int, int]] | None = None, **options: Any) -> Any:
     from cosmos_handler.families.autoregressive.generation import generate as run
 
     steps: list[tuple[int, int]] = [] if told is None else told
-    return run(model, requests, on_step=lambda step, count: steps.append((step, count)), latent_frames=latent_frames)
+    return run(model, requests, on_step=lambda step, count: steps.append((step, count)), **options)
 
 
 @pytest.mark.parametrize("case", ["plain", "text_yarn"])

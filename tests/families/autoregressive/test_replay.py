@@ -93,8 +93,8 @@ def test_replayed_steps_make_the_same_codes_in_the_same_memory(
     sights = 3 if text else 2
     assert (recorder.warmed, recorder.recorded, recorder.closed) == (3 * sights, sights, 1)
     assert recorder.replayed == 35 - recorder.warmed
-    monkeypatch.setattr(generation, "recorder_for", lambda model, device: None)
-    assert replayed.equal(generate(model, *asked))
+    assert replayed.equal(generate(model, *asked, replayed=False))
+    assert recorder.closed == 1
 
 
 def test_records_are_dropped_when_a_run_ends_early(network: Network, recorder: ByHand) -> None:
@@ -127,6 +127,56 @@ def test_what_comes_and_goes_is_not_recorded(network: Network) -> None:
     assert not replay.has_hooks(model)
 
 
+def test_graphs_are_recorded_on_one_stream_between_what_is_queued_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    from contextlib import contextmanager
+
+    import torch
+
+    from cosmos_handler.families.autoregressive import replay
+
+    said: list[Any] = []
+
+    class Stream:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def wait_stream(self, other: "Stream") -> None:
+            said.append(f"{self.name} waits for {other.name}")
+
+        def synchronize(self) -> None:
+            said.append(f"the host waits for {self.name}")
+
+    class Graph:
+        def replay(self) -> None:
+            said.append("replay")
+
+        def reset(self) -> None:
+            said.append("reset")
+
+    @contextmanager
+    def entered(what: str, **options: Any) -> Any:
+        said.append((what, options))
+        yield
+        said.append(f"end of {what}")
+
+    current, side = Stream("work"), Stream("side")
+    monkeypatch.setattr(replay, "_recording_stream", lambda device: side)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: current)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: entered(stream.name))
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph, **options: entered("graph", **options))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+    recorder = replay.CudaRecorder(torch.device("cuda:0"))
+    steps = replay.Steps(recorder)
+    for kind in (1, 1, 1, 1, 1, 2):
+        steps.do(kind, lambda: said.append("step"))
+    steps.close()
+    plain = ["side waits for work", ("side", {}), "step", "end of side", "work waits for side"]
+    options = {"pool": "pool", "stream": side, "capture_error_mode": "thread_local"}
+    recorded = [("graph", options), "step", "end of graph", "replay", "replay"]
+    assert said == [*plain * 3, *recorded, *plain, "the host waits for work", "reset"]
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("case", ["plain", "text_yarn"])
 def test_on_a_gpu_replayed_and_plain_steps_make_the_same_codes(
@@ -142,9 +192,7 @@ def test_on_a_gpu_replayed_and_plain_steps_make_the_same_codes(
     for sight in (1024, 16):
         monkeypatch.setattr(generation, "_SIGHT_SLOTS", sight)
         replayed = generate(model, *asked)
-        with monkeypatch.context() as plainly:
-            plainly.setattr(generation, "recorder_for", lambda model, device: None)
-            assert replayed.equal(generate(model, *asked))
+        assert replayed.equal(generate(model, *asked, replayed=False))
 
 
 @pytest.mark.gpu
