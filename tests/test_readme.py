@@ -105,6 +105,7 @@ def address(demo: str) -> Iterator[str]:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README invokes with curl, which is not installed")
+@pytest.mark.timeout(600)  # whoever comes first has the demo run and every checkpoint written
 def test_the_invocations(address: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "demo_output", tmp_path / "demo_output")
     calls = [block for block in COMMANDS if block.startswith("curl")]
