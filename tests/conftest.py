@@ -165,6 +165,15 @@ def tiny_native_transfer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_autoregressive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both kinds of autoregressive models in NVIDIA's own form, without and with a prompt, each in its subfolder."""
+    folder = tmp_path_factory.mktemp("autoregressive")
+    for name in ("autoregressive", "autoregressive_text"):
+        make_tiny(name, folder / name, "--native")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def shared_server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server with both checkpoints for the whole session."""
     with running_server(tiny_models, tmp_path_factory.mktemp("server")) as server:

@@ -160,14 +160,18 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Callable[[str], Path]:
+def checkpoints(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_models: Path
+) -> Callable[[str], Path]:
     """Tiny checkpoints by name, each written once."""
 
     @cache
     def of(name: str) -> Path:
         ready = tiny_models / name
-        options = ("--native",) if name.startswith("autoregressive") else ()
-        return ready if ready.exists() else make_tiny(name, tmp_path_factory.mktemp("tiny") / name, *options)
+        if name.startswith("autoregressive"):
+            both: Path = request.getfixturevalue("tiny_autoregressive")
+            return both / name
+        return ready if ready.exists() else make_tiny(name, tmp_path_factory.mktemp("tiny") / name)
 
     return of
 
