@@ -60,7 +60,8 @@ MODEL_VARIABLES = (
         "text_encoder_dir",
         path,
         None,
-        "Cosmos-Reason1-7B, which checkpoints in NVIDIA's own layout lack; else the channel text_encoder is looked at",
+        "Cosmos-Reason1-7B (for autoregressive models T5), which checkpoints in NVIDIA's own layout lack; else the "
+        "channel text_encoder is looked at",
     ),
     Variable(
         "COSMOS_VAE_PATH",

@@ -16,7 +16,8 @@ GUARDRAIL_CHANNEL = CHANNELS / "guardrails"
 class Elsewhere:
     """Places beside the checkpoint's own folder, in the order in which they are looked at.
 
-    text_encoders: folders with Cosmos-Reason1 in transformers form, its tokenizer in it or in its folder `tokenizer`.
+    text_encoders: folders with Cosmos-Reason1 in transformers form, its tokenizer in it or in its folder `tokenizer`;
+        for autoregressive models with T5, likewise.
     vaes: a tokenizer.pth, or folders with one or with a VAE in diffusers form.
     chosen: a file, or a folder of one, relative to a repository that holds several checkpoints in NVIDIA's own form.
     """
