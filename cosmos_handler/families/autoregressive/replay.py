@@ -107,5 +107,9 @@ def recorder_for(model: torch.nn.Module, device: torch.device) -> Recorder | Non
 
 
 def has_hooks(model: torch.nn.Module) -> bool:
-    """Whether anything is done before or after some module of a model works."""
-    return any(module._forward_pre_hooks or module._forward_hooks for module in model.modules())
+    """Whether anything is done before or after some module inside of a model works.
+
+    Before the whole of it, every served model is asked whether it lies on the device, which moves nothing that does.
+    """
+    inside = (module for child in model.children() for module in child.modules())
+    return any(module._forward_pre_hooks or module._forward_hooks for module in inside)

@@ -219,3 +219,14 @@ def test_a_run_that_is_cancelled_ends_at_its_next_step(plain: Model, at: tuple[s
     later = told.progress[told.progress.index(at) + 1 :]
     assert len(later) <= 1
     assert all(name == at[0] for name, _, _ in later)
+
+
+def test_steps_can_be_recorded_unless_weights_are_streamed(tmp_path: Path) -> None:
+    from cosmos_handler.families.autoregressive.replay import has_hooks
+
+    model = Model(tmp_path, reads_text=False)
+    for placement, expected in (("resident", False), ("swapped", False), ("streamed", True)):
+        part = model.placed.residence._parts["model/ar_model"]
+        part.place(placement)
+        with model.placed.use(("ar_model",)) as parts:
+            assert has_hooks(parts["ar_model"]) is expected
