@@ -136,7 +136,7 @@ def test_heads_that_cannot_be_are_refused(tmp_path: Path) -> None:
 
     state = state_of("autoregressive", "reference")
     state["model.layers.0.attention.q_norm.weight"] = torch.ones(15)
-    assert "keys are 32 wide, which 15 does not divide" in refusal(write(tmp_path, state, STATED))
+    assert "keys is 32, which 15 does not divide" in refusal(write(tmp_path, state, STATED))
 
 
 def test_other_sizes_without_a_configuration_are_told_what_it_must_say(tmp_path: Path) -> None:

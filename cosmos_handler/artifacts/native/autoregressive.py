@@ -12,7 +12,17 @@ from typing import Any
 from cosmos_handler.artifacts.checkpoint import Part
 from cosmos_handler.artifacts.inspection import Inspection, joined
 from cosmos_handler.artifacts.native.kinds import kind_of
-from cosmos_handler.artifacts.native.sheet import Line, Weights, check_names, measured, num_blocks, part_of, weights_in
+from cosmos_handler.artifacts.native.sheet import (
+    Line,
+    Weights,
+    all_divide,
+    check_names,
+    lines_of,
+    measured,
+    num_blocks,
+    part_of,
+    weights_in,
+)
 from cosmos_handler.artifacts.native.torch_file import read_torch_file
 from cosmos_handler.errors import CheckpointError
 
@@ -48,7 +58,6 @@ PUBLISHED: Mapping[str, Mapping[str, Any]] = {
     "13B-Video2World": {**_LARGE, "context_width": 1024},
 }
 
-# NVIDIA's name, ours, shape in words of _MEASURES.
 _BASE = (
     ("tok_embeddings.weight", "embed_tokens.weight", "rows width"),
     ("norm.weight", "norm.weight", "width"),
@@ -162,11 +171,9 @@ def _sizes(look: Inspection, weights: Weights) -> dict[str, int] | None:
     sizes = measured(look, weights, measures)
     if sizes is None:
         return None
-    sizes["layers"] = num_blocks(weights, "layers")
-    for size, divisor in (("queries", sizes["keys"]), ("keys", sizes["head"])):
-        if sizes[size] % divisor:
-            look.fault(f"{weights.file}: {size} are {sizes[size]} wide, which {divisor} does not divide")
-            return None
+    sizes["layers"] = num_blocks(weights, "layers.")
+    if not all_divide(look, weights, sizes, {"queries": sizes["keys"], "keys": sizes["head"]}):
+        return None
     sizes["rows"] = embedding_rows(sizes["vocabulary"], reads_text="context" in sizes)
     return sizes
 
@@ -197,10 +204,7 @@ def reads_text(look: Inspection, file: str) -> bool:
 
 
 def _sheet(sizes: Mapping[str, int]) -> list[Line]:
-    return [
-        Line(theirs, ours, tuple(sizes[size] for size in shape.split()))
-        for theirs, ours, shape in _rows(sizes["layers"], reads_text="context" in sizes)
-    ]
+    return lines_of(_rows(sizes["layers"], reads_text="context" in sizes), sizes)
 
 
 def _rows(layers: int, *, reads_text: bool) -> list[tuple[str, str, str]]:

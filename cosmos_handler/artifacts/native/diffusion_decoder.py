@@ -3,14 +3,23 @@
 Published as model.pt, and beside it aux_vars.pt: the embeddings of a prompt that suits every video.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from cosmos_handler.artifacts.checkpoint import Part
 from cosmos_handler.artifacts.inspection import Inspection
 from cosmos_handler.artifacts.native.kinds import kind_of
-from cosmos_handler.artifacts.native.sheet import Line, Weights, check_names, measured, part_of, weights_in
+from cosmos_handler.artifacts.native.sheet import (
+    Line,
+    Weights,
+    all_divide,
+    check_names,
+    lines_of,
+    measured,
+    num_blocks,
+    part_of,
+    weights_in,
+)
 
 PART = "diffusion_decoder"
 FILE, AUX_FILE = "model.pt", "aux_vars.pt"
@@ -27,7 +36,6 @@ _PATCH_VALUES = 4
 _MAX_SIZE = [128, 240, 240]
 _ROPE_SCALE = [1.0, 1.5, 1.5]
 
-# NVIDIA's name, ours, shape; a figure before a size multiplies it.
 _BASE = (
     ("token_embedder.weight", "code_embed.weight", "codes code"),
     ("x_embedder.proj.1.weight", "patch_embed.proj.weight", "width patch_in"),
@@ -62,8 +70,6 @@ _BLOCK = (
         )
     ),
 )
-
-_BLOCK_NAME = re.compile(r"blocks\.block(\d{1,4})\.")
 
 # Where each size is read: the tensor and the axis.
 _MEASURES = {
@@ -125,10 +131,9 @@ def _sizes(look: Inspection, weights: Weights) -> dict[str, int] | None:
     sizes = measured(look, weights, _MEASURES)
     if sizes is None:
         return None
-    for size, divisor in (("width", sizes["head"]), ("patch_in", _PATCH_VALUES), ("patch_out", _PATCH_VALUES)):
-        if sizes[size] % divisor:
-            look.fault(f"{weights.file}: {size} is {sizes[size]}, which {divisor} does not divide")
-            return None
+    divisors = {"width": sizes["head"], "patch_in": _PATCH_VALUES, "patch_out": _PATCH_VALUES}
+    if not all_divide(look, weights, sizes, divisors):
+        return None
     channels = sizes["patch_out"] // _PATCH_VALUES + sizes["code"] + 1
     if sizes["patch_in"] != _PATCH_VALUES * channels:
         look.fault(
@@ -136,25 +141,14 @@ def _sizes(look: Inspection, weights: Weights) -> dict[str, int] | None:
             "latents, the embedding of their codes and the padding mask"
         )
         return None
-    return {**sizes, "blocks": _num_blocks(weights)}
-
-
-def _num_blocks(weights: Weights) -> int:
-    found = (_BLOCK_NAME.match(name) for name in weights.tensors)
-    return max((int(match[1]) + 1 for match in found if match), default=0)
+    return {**sizes, "blocks": num_blocks(weights, "blocks.block")}
 
 
 def _sheet(sizes: Mapping[str, int]) -> list[Line]:
-    lines = [Line(theirs, ours, _shape(words, sizes)) for theirs, ours, words in _BASE]
+    lines = lines_of(_BASE, sizes)
     for number in range(sizes["blocks"]):
-        one, two = f"blocks.block{number}.", f"transformer_blocks.{number}."
-        lines += [Line(one + theirs, two + ours, _shape(words, sizes)) for theirs, ours, words in _BLOCK]
+        lines += lines_of(_BLOCK, sizes, theirs=f"blocks.block{number}.", ours=f"transformer_blocks.{number}.")
     return lines
-
-
-def _shape(words: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    factors = (word.rpartition("*") for word in words.split())
-    return tuple(int(factor or 1) * sizes[size] for factor, _, size in factors)
 
 
 def _config(sizes: Mapping[str, int]) -> dict[str, Any]:

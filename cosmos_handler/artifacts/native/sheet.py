@@ -14,6 +14,9 @@ from cosmos_handler.errors import CheckpointError
 
 _MOST_NAMED = 5
 
+# NVIDIA's name, ours, and the shape in words for sizes; a figure before a size multiplies it.
+Table = Sequence[tuple[str, str, str]]
+
 
 @dataclass(frozen=True)
 class Line:
@@ -77,10 +80,24 @@ def measured(look: Inspection, weights: Weights, measures: Mapping[str, tuple[st
     return sizes if len(sizes) == len(measures) else None
 
 
-def num_blocks(weights: Weights, kind: str) -> int:
-    """How many equal blocks of a kind there are, by the highest number in their names."""
-    found = (re.match(rf"{kind}\.(\d{{1,4}})\.", name) for name in weights.tensors)
+def all_divide(look: Inspection, weights: Weights, sizes: Mapping[str, int], divisors: Mapping[str, int]) -> bool:
+    """Whether some sizes are what they must be so many times over; where one is not, a fault is noted."""
+    for size, divisor in divisors.items():
+        if sizes[size] % divisor:
+            look.fault(f"{weights.file}: {size} is {sizes[size]}, which {divisor} does not divide")
+            return False
+    return True
+
+
+def num_blocks(weights: Weights, begin: str) -> int:
+    """How many equal blocks there are whose names begin so, "blocks." and a number, by the highest of these."""
+    found = (re.match(rf"{re.escape(begin)}(\d{{1,4}})\.", name) for name in weights.tensors)
     return max((int(match[1]) + 1 for match in found if match), default=0)
+
+
+def lines_of(table: Table, sizes: Mapping[str, int], *, theirs: str = "", ours: str = "") -> list[Line]:
+    """The tensors of a table for a network of some sizes. theirs, ours: what stands before their names."""
+    return [Line(theirs + their, ours + our, _shape(words, sizes)) for their, our, words in table]
 
 
 def check_names(look: Inspection, weights: Weights, sheet: Iterable[Line], *, what: str) -> None:
@@ -115,6 +132,11 @@ def part_of(
         **asdict(blocks),
         config=config,
     )
+
+
+def _shape(words: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    factors = (word.rpartition("*") for word in words.split())
+    return tuple(int(factor or 1) * sizes[size] for factor, _, size in factors)
 
 
 def _note(look: Inspection, sentence: str, weights: Weights, names: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cosmos_handler.artifacts.inspection import Inspection
-from cosmos_handler.artifacts.native.sheet import Line, Weights, measured, num_blocks
+from cosmos_handler.artifacts.native.sheet import Line, Table, Weights, all_divide, lines_of, measured, num_blocks
 
 PREFIXES = ("net_ema.", "net.")  # averaged weights come first: they are what NVIDIA publishes and evaluates
 # Buffers that follow from the configuration, and counters of the training.
@@ -18,7 +18,6 @@ _ROPE_SCALE = [1.0, 3.0, 3.0]
 _PATCH_VALUES = 4
 _IMAGE_TOKENS = 256
 
-# NVIDIA's name, diffusers' name, shape; a figure before a size multiplies it.
 _BASE = (
     ("x_embedder.proj.1.weight", "patch_embed.proj.weight", "width patch_in"),
     ("t_embedder.1.linear_1.weight", "time_embed.t_embedder.linear_1.weight", "width width"),
@@ -90,8 +89,6 @@ _MEASURES = {
 _IMAGE_MEASURES = {"image": ("img_context_proj.0.weight", 1)}
 _CONTROL_MEASURES = {"control_in": ("control_embedder.proj.1.weight", 1)}
 
-_Table = tuple[tuple[str, str, str], ...]
-
 
 @dataclass(frozen=True)
 class Architecture:
@@ -108,17 +105,18 @@ class Architecture:
 
     def base(self) -> list[Line]:
         """The sheet of the transformer."""
-        lines = self._lines("", "", _BASE + (_IMAGE_BASE if self.takes_images else ()))
+        lines = lines_of(_BASE + (_IMAGE_BASE if self.takes_images else ()), self.sizes)
         for number in range(self.num_blocks):
-            lines += self._lines(f"blocks.{number}.", f"transformer_blocks.{number}.", self._block())
+            begins = {"theirs": f"blocks.{number}.", "ours": f"transformer_blocks.{number}."}
+            lines += lines_of(self._block(), self.sizes, **begins)
         return lines
 
     def control(self) -> list[Line]:
         """The sheet of the control branch alone."""
-        lines = self._lines("", "", _CONTROL)
+        lines = lines_of(_CONTROL, self.sizes)
         for number in range(self.num_control_blocks):
-            table = self._block() + (_BEFORE if number == 0 else ()) + _AFTER
-            lines += self._lines(f"control_blocks.{number}.", f"control_blocks.{number}.", table)
+            table, begin = (*self._block(), *(_BEFORE if number == 0 else ()), *_AFTER), f"control_blocks.{number}."
+            lines += lines_of(table, self.sizes, theirs=begin, ours=begin)
         return lines
 
     def control_network(self) -> list[Line]:
@@ -175,18 +173,8 @@ class Architecture:
             config |= {"img_context_dim_in": sizes["image"], "img_context_dim_out": sizes["width"]}
         return config
 
-    def _block(self) -> _Table:
+    def _block(self) -> Table:
         return _BLOCK + (_IMAGE_BLOCK if self.takes_images else ())
-
-    def _lines(self, theirs: str, ours: str, table: _Table) -> list[Line]:
-        return [Line(theirs + their, ours + our, self._shape(shape)) for their, our, shape in table]
-
-    def _shape(self, words: str) -> tuple[int, ...]:
-        shape = []
-        for word in words.split():
-            factor, _, size = word.rpartition("*")
-            shape.append(int(factor or 1) * self.sizes[size])
-        return tuple(shape)
 
 
 def architecture(look: Inspection, weights: Weights, *, with_control: bool) -> Architecture | None:
@@ -197,12 +185,11 @@ def architecture(look: Inspection, weights: Weights, *, with_control: bool) -> A
     sizes = measured(look, weights, measures)
     if sizes is None:
         return None
-    for size, divisor in (("width", sizes["head"]), ("patch_in", _PATCH_VALUES), ("patch_out", _PATCH_VALUES)):
-        if sizes[size] % divisor:
-            look.fault(f"{weights.file}: {size} is {sizes[size]}, which {divisor} does not divide")
-            return None
+    divisors = {"width": sizes["head"], "patch_in": _PATCH_VALUES, "patch_out": _PATCH_VALUES}
+    if not all_divide(look, weights, sizes, divisors):
+        return None
     return Architecture(
         sizes=sizes,
-        num_blocks=num_blocks(weights, "blocks"),
-        num_control_blocks=num_blocks(weights, "control_blocks"),
+        num_blocks=num_blocks(weights, "blocks."),
+        num_control_blocks=num_blocks(weights, "control_blocks."),
     )
