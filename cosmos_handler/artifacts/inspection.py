@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from cosmos_handler.artifacts.safetensors_header import Header, read_header
 from cosmos_handler.errors import CheckpointError
@@ -19,6 +19,26 @@ def read_object(path: Path, *, shown_as: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CheckpointError(f"{shown_as} is not a JSON object")
     return value
+
+
+class WeightFile(Protocol):
+    """What was read of a file with weights."""
+
+    @property
+    def raw(self) -> bytes:
+        """What changes whenever the file's tensors do."""
+        ...
+
+
+F = TypeVar("F", bound=WeightFile, covariant=True)
+
+
+class Reader(Protocol[F]):
+    """What reads such a file. Raises CheckpointError where it is not whole."""
+
+    def __call__(self, path: Path, *, shown_as: str) -> F:
+        """shown_as: what the file is called in errors."""
+        ...
 
 
 class Inspection:
@@ -69,16 +89,20 @@ class Inspection:
             return None
 
     def header(self, file: str) -> Header | None:
-        """The header of a weight file that must be there; None, and a fault noted, where it is not or is not whole."""
+        """The header of a safetensors file that must be there; None, and a fault noted, where it is not whole."""
+        return self.weight_file(file, read_header)
+
+    def weight_file(self, file: str, read: Reader[F]) -> F | None:
+        """What a reader finds in a weight file that must be there; None, and a fault noted, where it is not whole."""
         if not self.require(file):
             return None
         try:
-            header = read_header(self.folder / file, shown_as=file)
+            content = read(self.folder / file, shown_as=file)
         except CheckpointError as error:
             self.fault(str(error))
             return None
-        self.headers[file] = header.raw
-        return header
+        self.headers[file] = content.raw
+        return content
 
     def names(self, folder: str) -> list[str]:
         """The names of the files lying directly in a folder of the checkpoint, sorted; none where it is missing."""

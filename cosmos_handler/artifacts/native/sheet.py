@@ -10,7 +10,6 @@ from cosmos_handler.artifacts.inspection import Inspection
 from cosmos_handler.artifacts.native.torch_file import read_torch_file
 from cosmos_handler.artifacts.safetensors_header import StoredTensor
 from cosmos_handler.artifacts.weights import served_dtype
-from cosmos_handler.errors import CheckpointError
 
 _MOST_NAMED = 5
 
@@ -43,14 +42,9 @@ def weights_in(look: Inspection, file: str, *, prefixes: Sequence[str], beside: 
 
     beside: words in the names of those that are none. None, and a fault noted, where the file is not whole.
     """
-    if not look.require(file):
+    content = look.weight_file(file, read_torch_file)
+    if content is None:
         return None
-    try:
-        content = read_torch_file(look.folder / file, shown_as=file)
-    except CheckpointError as error:
-        look.fault(str(error))
-        return None
-    look.headers[file] = content.raw
     plain = [key for key in content.tensors if not any(word in key for word in beside)]
     prefix = next((each for each in prefixes if any(key.startswith(each) for key in content.tensors)), "")
     names = [key for key in plain if key.startswith(prefix)]

@@ -9,7 +9,6 @@ from cosmos_handler.artifacts.inspection import Inspection, joined
 from cosmos_handler.artifacts.native.script_file import ScriptFile, read_script_file
 from cosmos_handler.artifacts.native.sheet import Line, Weights, check_names
 from cosmos_handler.artifacts.weights import served_dtype
-from cosmos_handler.errors import CheckpointError
 
 ENCODER_FILE, DECODER_FILE = "encoder.jit", "decoder.jit"
 
@@ -71,7 +70,7 @@ def programs_in(
     """
     halves = []
     for file in (joined(folder, ENCODER_FILE), joined(folder, DECODER_FILE)):
-        content = _content(look, file)
+        content = look.weight_file(file, read_script_file)
         if content is not None:
             _check_constants(look, file, content, expected, title)
             tensors = {key: tensor for key, tensor in content.tensors.items() if not key.startswith(tuple(constants))}
@@ -79,18 +78,6 @@ def programs_in(
     if len(halves) < 2:
         return None
     return Programs(folder, title, *halves)
-
-
-def _content(look: Inspection, file: str) -> ScriptFile | None:
-    if not look.require(file):
-        return None
-    try:
-        content = read_script_file(look.folder / file, shown_as=file)
-    except CheckpointError as error:
-        look.fault(str(error))
-        return None
-    look.headers[file] = content.raw
-    return content
 
 
 def _check_constants(
