@@ -139,11 +139,15 @@ def _child_of(process: subprocess.Popen[bytes]) -> int:
 
 def _leave_orphan(pid: int) -> frozenset[int]:
     """A process beside serve whose parent ends before it."""
-    inside = ["nsenter", "--target", str(pid), "--pid", "sh", "-c", "exec 2>/dev/null >&2; sleep 0.5 &"]
+    inside = ["nsenter", "--target", str(pid), "--pid", "sh", "-c", "exec 2>/dev/null >&2; sleep 3 &"]
     subprocess.run(inside, check=True)
-    orphans = {child for child in children_of(pid) if Path(f"/proc/{child}/comm").read_text() == "sleep\n"}
-    assert orphans
-    return frozenset(orphans)
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:  # until it has become what it is called by
+        orphans = {child for child in children_of(pid) if Path(f"/proc/{child}/comm").read_text() == "sleep\n"}
+        if orphans:
+            return frozenset(orphans)
+        time.sleep(0.01)
+    raise AssertionError("serve did not inherit a process")
 
 
 def _join_network_of(pid: int) -> None:
