@@ -30,6 +30,7 @@ AUX_PLACE = "aux_vars"  # the file itself, with the embeddings for models that r
 MODEL_TYPE, MODEL_CLASS = "cosmos_autoregressive", "CosmosAutoregressive"
 
 _TEMPORAL_FACTOR, _SPATIAL_FACTOR = 8, 16
+_LEAST_FRAMES = 2  # of tokens: one to go on from, and what follows
 # What config.json of the converted form must say, as whole numbers above zero.
 _COUNTS = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
@@ -62,6 +63,8 @@ def examine(look: Inspection, native: NativeCheckpoint | None, elsewhere: Elsewh
     else:
         model = _converted_model(look)
         has_text = model is not None and model.config["context_width"] is not None
+    if model is not None and model.config["latent_shape"][0] < _LEAST_FRAMES:
+        look.fault(f"its videos have {model.config['latent_shape'][0]} frame of tokens, so that nothing follows any")
     text_encoder = None
     if has_text:
         width = model.config["context_width"] if model is not None else None
@@ -110,9 +113,7 @@ def _check_config(look: Inspection, config: dict[str, Any]) -> None:
     for key in _COUNTS:
         if not _is_count(config.get(key)):
             look.fault(f"config.json: {key} is {config.get(key)!r}, not a positive whole number")
-    shape = config.get("latent_shape")
-    if not (isinstance(shape, list) and len(shape) == 3 and all(map(_is_count, shape))):
-        look.fault(f"config.json: latent_shape is {str(shape)[:80]}, not three counts: frames, rows and columns")
+    native_model.check_shape(look, "latent_shape", config.get("latent_shape"))
     if "context_width" not in config or not (config["context_width"] is None or _is_count(config["context_width"])):
         look.fault("config.json: context_width is neither null nor a positive whole number")
 

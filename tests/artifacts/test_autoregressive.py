@@ -298,6 +298,11 @@ def test_what_no_file_of_torch_is_is_told(plain: Path) -> None:
     assert faults_of(plain) == [f"{plain}/model.pt is truncated, or no file of torch.save: it does not end as one"]
 
 
+def test_a_model_of_single_frames_is_told(plain: Path) -> None:
+    change_json(plain / "config.json", video_latent_shape=[1, 3, 4])
+    assert faults_of(plain)[1:] == ["  - its videos have 1 frame of tokens, so that nothing follows any"]
+
+
 def test_a_type_in_config_json_that_is_unknown_does_not_hide_the_weights(plain: Path) -> None:
     change_json(plain / "config.json", model_type="cosmos_ar_v2w", architectures=["CosmosARModel"])
     assert found(plain).family == "autoregressive"

@@ -243,16 +243,17 @@ def _config(look: Inspection, file: str, sizes: Mapping[str, int]) -> dict[str, 
     if missing:
         look.fault(f"{file} has the sizes of none of {', '.join(PUBLISHED)}: {said_in} must say {', '.join(missing)}")
         return None
-    _check_shape(look, "video_latent_shape", config["latent_shape"])
+    check_shape(look, "video_latent_shape", config["latent_shape"])
     return config
 
 
 def _yarn(look: Inspection, stated: Mapping[str, Any]) -> dict[str, Any]:
     yarn = {ours: YARN[ours] if stated.get(theirs) is None else stated[theirs] for theirs, ours in _STATED_YARN.items()}
-    _check_shape(look, "original_latent_shape", yarn["original_latent_shape"])
+    check_shape(look, "original_latent_shape", yarn["original_latent_shape"])
     return yarn
 
 
-def _check_shape(look: Inspection, name: str, shape: object) -> None:
+def check_shape(look: Inspection, name: str, shape: object) -> None:
+    """Notes it where a value of config.json is no shape of tokens."""
     if not (isinstance(shape, list) and len(shape) == 3 and all(type(size) is int and size > 0 for size in shape)):
         look.fault(f"{CONFIG_FILE}: {name} is {str(shape)[:80]}, not three counts: frames, rows and columns of tokens")
