@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cosmos_handler.memory.plan import Plan
@@ -103,30 +104,33 @@ def test_host_memory_is_pinned() -> None:
     assert part._host.bytes.is_pinned()
 
 
-def test_jobs_on_half_of_the_memory(tiny_models: Path) -> None:
+@pytest.mark.parametrize("name", ["predict2.5", "autoregressive_text"])
+def test_jobs_on_half_of_the_memory(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """The real session on the GPU, with everything offloaded and with nothing: the same frames."""
-    import tempfile
+    models: Path = request.getfixturevalue("tiny_autoregressive" if name.startswith("auto") else "tiny_models")
+    none, *others = frames_of_jobs(name, models, tmp_path, device="cuda")
+    for frames in others:
+        np.testing.assert_array_equal(frames, none)
 
-    import numpy as np
 
-    from cosmos_handler.memory.usual import usual_task
+def frames_of_jobs(name: str, models: Path, folder: Path, *, device: str) -> list[Any]:
+    """What one model makes of one task with nothing offloaded, with everything, and as it is planned."""
     from cosmos_handler.messages.machine import MemoryWish
     from cosmos_handler.messages.wire import Done, Run
     from cosmos_handler.worker.session import Session
     from tests.conftest import setup_of
-    from tests.worker.test_placements import SMALL
+    from tests.worker.test_placements import tasks_of
 
     made = []
     for offload in ("none", "all", "auto"):
         said: list[Any] = []
-        wish = MemoryWish.model_validate({"offload": offload})
-        setup = setup_of(tiny_models).model_copy(update={"device": "cuda", "memory": wish})
+        wish = MemoryWish.model_validate({"offload": offload, "text_cache_bytes": 0})
+        setup = setup_of(models).model_copy(update={"device": device, "memory": wish})
         session = Session(setup, send=said.append)
-        task = usual_task(next(each for each in setup.checkpoints if each.family == "predict2.5"))
-        with tempfile.TemporaryDirectory() as folder:
-            job = Run(job_id="job", model="predict2.5", task=task.model_copy(update=SMALL), folder=folder)
-            session.run(job, is_cancelled=lambda: False)
-            assert isinstance(said[-1], Done), said[-1]
-            made.append(np.load(Path(folder, "frames.npz"))["frames"])
-    for frames in made[1:]:
-        np.testing.assert_array_equal(frames, made[0])
+        place = folder / offload
+        place.mkdir()
+        task = tasks_of(name, next(each for each in setup.checkpoints if each.name == name), place)
+        session.run(Run(job_id="job", model=name, task=task, folder=str(place)), is_cancelled=lambda: False)
+        assert isinstance(said[-1], Done), said[-1]
+        made.append(np.load(place / "frames.npz")["frames"])
+    return made
