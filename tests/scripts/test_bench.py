@@ -179,6 +179,20 @@ def test_nothing_takes_more_than_was_predicted(name: str, small_files: Path) -> 
 
 
 @pytest.mark.model
+@pytest.mark.parametrize("name", ["predict2.5-14b", "autoregressive-5b", "autoregressive-13b"])
+def test_full_size_networks_are_what_is_planned_with(name: str) -> None:
+    """To the byte; they are made without memory here."""
+    from scripts.benching.house import classes_of
+    from scripts.benching.subjects import subject
+    from scripts.benching.weights import build
+
+    model = subject(name, num_steps=2)
+    for part in model.parts:
+        made = build(part, classes_of(model)[part.name])
+        assert sum(parameter.nbytes for parameter in made.parameters()) == part.size_bytes, part.name
+
+
+@pytest.mark.model
 def test_weights_are_there_once(small_files: Path) -> None:
     """What is on the CPU is a view of the stretch that is copied to the device, in every module over it."""
     from cosmos_handler.memory.layout import lay_out
