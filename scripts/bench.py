@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Measure what plans predict, on full-size networks with random weights; nothing is downloaded or written to disk.
+"""Measure what plans predict, on full-size networks with random weights: none are downloaded or written to disk.
 
 autoregressive
          Tokens per second of the autoregressive models of Cosmos 1.0; it has a --help of its own.
-memory   Each preset of offloading, and diffusers' own ways of offloading beside them in the same run: the peak that
-         was predicted, the peaks that torch's allocator and the driver saw, and the published one; seconds per step
-         against everything resident; seconds lost to copying. Weights are made in host memory and on the device;
-         time and memory do not depend on what they are. Without a GPU it says so and prints the predictions alone.
+memory   Each preset of offloading, and diffusers' own ways of offloading, where it has any for the model, beside them
+         in the same run: the peak that was predicted, the peaks that torch's allocator and the driver saw, and the
+         published one; seconds per step against everything resident; seconds lost to copying. Weights are made in host
+         memory and on the device; time and memory do not depend on what they are. Without a GPU it says so and prints
+         the predictions alone.
 """
 
 import argparse
@@ -34,7 +35,8 @@ how to read the table
   allocator   the most that torch handed out in any stage; the figure that predictions are about
   driver      the most that the driver said is used: the allocator's reserve, the context and the libraries as well
   published   NVIDIA's figure for the same row, where there is one
-  s/step      of every denoising step but the first
+  s/step      of every denoising step but the first; of models that make tokens, of the diffusion decoder's, and
+              their ms/token, of every token but the first, stand at the stage
   copying     predicted: seconds in which the work waits for weights; measured: how much longer the whole job took than
               with everything resident
   The lines below give each stage: peak predicted/measured, seconds predicted/measured.
@@ -42,6 +44,7 @@ how to read the table
 examples:
   scripts/bench.py memory --out /tmp/memory.json
   scripts/bench.py memory --models predict1-14b --presets none,all --steps 3
+  scripts/bench.py memory --models autoregressive-5b,autoregressive-13b
   scripts/bench.py memory --card a10g               (without a GPU: predictions for another card)
   scripts/bench.py memory --device cpu --tiny       (the same code on small networks, in a minute)
 """
@@ -77,10 +80,11 @@ def _tiny(options: argparse.Namespace, began: float) -> int:
 
     import torch
 
-    with tempfile.TemporaryDirectory() as folder:
-        place = memory.write_small_files(Path(folder))
-        from scripts.benching.tiny import tiny_subject
+    from scripts.benching.meters import one_thread
+    from scripts.benching.tiny import tiny_subject
 
+    with tempfile.TemporaryDirectory() as folder, one_thread():
+        place = memory.write_small_files(Path(folder))
         chosen = [tiny_subject(name, place, num_steps=options.steps) for name in options.models]
         # The host is the device here, and has more than enough of both for these.
         machine = memory.machine_here("cpu").model_copy(update={"device_bytes": _GIGA, "host_bytes": _GIGA})

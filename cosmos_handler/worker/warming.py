@@ -49,19 +49,19 @@ def _task(checkpoint: Checkpoint, folder: Path) -> Task:
     if isinstance(task, Answer):
         return task
     if isinstance(task, Continue):  # with a prompt and with steps only where those are anything to it
-        image = _clip(folder / "input.npy", 1, task.height, task.width, None)
+        image = grey_clip(folder / "input.npy", 1, task.height, task.width, None)
         return task.model_copy(update={"media": image, "prompt": _PROMPT if task.prompt else ""})
     update: dict[str, object] = {"prompt": _PROMPT, "num_steps": 1}
     if isinstance(task, Transfer):
         frames = task.num_frames_per_chunk
-        clip = _clip(folder / "input.npy", frames, task.height, task.width, task.fps)
+        clip = grey_clip(folder / "input.npy", frames, task.height, task.width, task.fps)
         update |= {"video": clip, "control_media": clip, "num_frames": frames, "num_output_frames": frames}
         update |= {"output_height": task.height, "output_width": task.width}
     return task.model_copy(update=update)
 
 
-def _clip(path: Path, frames: int, height: int, width: int, fps: float | None) -> MediaFile:
-    """A grey one; an image where it has no rate."""
+def grey_clip(path: Path, frames: int, height: int, width: int, fps: float | None) -> MediaFile:
+    """What stands for a decoded input, written to a .npy file; an image where it has no rate."""
     np.save(path, np.full((frames, height, width, 3), 128, np.uint8))
     return MediaFile(
         kind="image" if fps is None else "video",

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from cosmos_handler.families.base import Context
+from cosmos_handler.families.autoregressive.runner import Autoregressive
+from cosmos_handler.families.base import Context, Family
 from cosmos_handler.families.predict.runner import Predict25
 from cosmos_handler.memory.components import PartClass
 from cosmos_handler.memory.place import PlacedParts, Residence
@@ -17,17 +18,19 @@ from scripts.benching.outcome import Taken
 from scripts.benching.subjects import Subject
 from scripts.benching.weights import Ballast, Prepared, RandomPart, random_pattern
 
+FAMILIES: Mapping[str, type[Family]] = {"predict2.5": Predict25, "autoregressive": Autoregressive}
+
 
 def classes_of(subject: Subject) -> Mapping[str, PartClass]:
-    """The libraries' classes of a model's networks."""
-    return predict1.PARTS if subject.checkpoint is None else Predict25.PART_CLASSES
+    """The classes of a model's networks."""
+    return predict1.PARTS if subject.checkpoint is None else FAMILIES[subject.checkpoint.family].PART_CLASSES
 
 
 class House:
     """Raises ValueError where a network is not what the plans reckon with."""
 
     def __init__(self, subject: Subject, folder: Path, device: torch.device, peak: Peak | None = None) -> None:
-        """folder: with tokenizer and scheduler, which the families read. peak: what measures; the allocator's own."""
+        """folder: with tokenizers and scheduler, which the families read. peak: what measures; the allocator's own."""
         self.subject = subject.with_folders(folder)
         self.device = device
         self._peak: Any = peak or AllocatorPeak(device)
@@ -63,7 +66,14 @@ class House:
         context, seconds = self._run(self.subject, plan, clock)
         peaks = context.stage_peak_bytes
         stages = {name: (peaks.get(name), spent) for name, spent in context.stage_seconds.items()}
-        return Taken(seconds, clock.seconds_per_step(), max(peaks.values(), default=None), clock.driver_bytes, stages)
+        return Taken(
+            seconds=seconds,
+            seconds_per_step=clock.seconds_per_step(),
+            peak_bytes=max(peaks.values(), default=None),
+            driver_bytes=clock.driver_bytes,
+            stages=stages,
+            seconds_per_token=clock.seconds_per_token(),
+        )
 
     def leave_device(self) -> None:
         """Nothing of it is on the device any more, and what was swapped or streamed can be copied by others as well."""
@@ -98,5 +108,5 @@ class House:
 
 def _family(subject: Subject, parts: PlacedParts) -> Any:
     if subject.checkpoint is not None:
-        return Predict25(subject.checkpoint, parts)
+        return FAMILIES[subject.checkpoint.family](subject.checkpoint, parts)
     return predict1.Predict1({name: parts[name] for name in predict1.PARTS})

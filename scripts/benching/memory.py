@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # they bring torch and the libraries along, which predictions
 RIVALS = ("diffusers group", "diffusers model", "diffusers sequential")
 # The more a case tells, the earlier it comes: time may be short.
 CASES = (
-    "none", "all", "auto", *RIVALS, "text_encoder", "tokenizer", "guardrails", "prompt_upsampler",
+    "none", "all", "auto", *RIVALS, "text_encoder", "diffusion_decoder", "tokenizer", "guardrails", "prompt_upsampler",
 )  # fmt: skip
 # What building costs, filling host memory, and what a case costs beside its run: pinning, warming up, giving back.
 _BUILD_BYTES_PER_SECOND = 1.5e9
@@ -103,11 +103,13 @@ def _measure_one(bench: Bench, sheet: Sheet, place: Path, device: Any, until: fl
 
 
 def write_small_files(folder: Path) -> Path:
-    """A tokenizer and a scheduler, which are files and no weights: the tests' tokenizer, and NVIDIA's scheduler."""
+    """Tokenizers and a scheduler, which are files and no weights: the tests' tokenizers, and NVIDIA's scheduler."""
+    from scripts.tiny import t5
     from scripts.tiny.predict2_5 import scheduler
     from scripts.tiny.tokenizer import write_tokenizer
 
     write_tokenizer(folder / "tokenizer", longest_tokens=131_072)
+    t5.write_tokenizer(folder / "text_tokenizer")
     scheduler().save_pretrained(folder / "scheduler")
     return folder
 
@@ -116,19 +118,20 @@ def _cases(bench: Bench, house: "House", sheet: Sheet, until: float, save: Calla
     """Ours first, as rivals want what is on the device to be gone."""
     _warm_up(bench, house)
     seen: dict[tuple[tuple[str, str], ...], str] = {}
-    ordered = [case for case in bench.cases if case not in RIVALS], [case for case in bench.cases if case in RIVALS]
-    for case in ordered[0][:3]:
+    ours = [case for case in bench.cases if case not in RIVALS]
+    rivals = [case for case in bench.cases if case in RIVALS]
+    meets_rivals = bool(rivals) and house.subject.has_rivals
+    for case in ours[:3]:
         sheet.outcomes.append(_ours(bench, house, sheet, case, until, seen))
         save()
-    rest = ordered[0][3:]
     # What the rivals will take is kept for them.
-    kept = sum(_rival_seconds(bench, house, sheet, case) for case in ordered[1])
-    for case in rest:
+    kept = sum(_rival_seconds(bench, house, sheet, case) for case in rivals) if meets_rivals else 0.0
+    for case in ours[3:]:
         sheet.outcomes.append(_ours(bench, house, sheet, case, until - kept, seen))
         save()
-    if ordered[1]:
+    if meets_rivals:
         house.leave_device()
-    for case in ordered[1]:
+    for case in rivals:
         sheet.outcomes.append(_rival(bench, house, sheet, case, until))
         save()
 
@@ -164,6 +167,8 @@ def _ours(
 
 
 def _rival(bench: Bench, house: "House", sheet: Sheet, case: str, until: float) -> Outcome:
+    if not house.subject.has_rivals:
+        return Outcome(case, note="not tried: diffusers has no pipeline for it")
     from scripts.benching.meters import settle
     from scripts.benching.rivals import measure_rival
 
@@ -182,6 +187,8 @@ def _rival(bench: Bench, house: "House", sheet: Sheet, case: str, until: float) 
 
 
 def _predicted(subject: Subject, case: str, machine: Machine) -> Outcome:
+    if not subject.has_row(case):
+        return Outcome(case, note=f"not tried: it has no {case}")
     try:
         plan = subject.plan(case, machine)
     except NothingFits as error:

@@ -10,13 +10,17 @@ from scripts.benching.subjects import Subject
 
 @dataclass(frozen=True)
 class Taken:
-    """What one run took. stages: for each the peak in bytes where it was measured, and its seconds."""
+    """What one run took. stages: for each the peak in bytes where it was measured, and its seconds.
+
+    seconds_per_step: of denoising, or of the diffusion decoder. seconds_per_token: of models that make tokens.
+    """
 
     seconds: float
     seconds_per_step: float | None
     peak_bytes: int | None
     driver_bytes: int | None
     stages: dict[str, tuple[int | None, float]] = field(default_factory=dict)
+    seconds_per_token: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ class Sheet:
             "seconds": taken.seconds,
             "seconds_per_step": taken.seconds_per_step,
             "seconds_per_step_of_none": base.seconds_per_step if base else None,
+            "seconds_per_token": taken.seconds_per_token,
             "seconds_longer_than_none": lost,
             "stages": {
                 name: {"peak_bytes": peak, "seconds": round(seconds, 4)}
@@ -140,7 +145,8 @@ def _stage_rows(outcome: Outcome) -> list[str]:
             off = f" ({100 * (stage.peak_bytes / peak - 1):+.1f}%)"
         bytes_said = f"{_gigabytes(stage.peak_bytes if stage else None)}/{_gigabytes(peak)}{off}"
         spent = f"{_number(stage.seconds if stage else None, 1)}/{_number(seconds, 1)} s"
-        cells.append(f"{name} {bytes_said} {spent}")
+        pace = None if name != "generate" or outcome.taken is None else outcome.taken.seconds_per_token
+        cells.append(f"{name} {bytes_said} {spent}" + ("" if pace is None else f" {1e3 * pace:.2f} ms/token"))
     return [f"  {outcome.case:<22}" + " · ".join(cells)]
 
 

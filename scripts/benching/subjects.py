@@ -14,11 +14,15 @@ from cosmos_handler.memory.reserves import device_bytes_of_card
 from cosmos_handler.memory.search import choose
 from cosmos_handler.memory.sheet import PartSheet, StageSheet
 from cosmos_handler.memory.stages import part_sheets, part_sheets_of, stages_of
+from cosmos_handler.memory.usual import usual_task
 from cosmos_handler.messages.machine import Machine, MemoryWish
-from cosmos_handler.messages.tasks import Generate
+from cosmos_handler.messages.tasks import Continue, Generate
+from cosmos_handler.worker.warming import grey_clip
 
 # The guardrails see words and finished frames, and are no rivals' work: their weights lie there, and that is all.
-_MEASURED = ("encode_text", "encode_media", "denoise", "decode")
+_MEASURED = ("encode_text", "encode_media", "denoise", "generate", "diffusion_decode", "decode")
+# A row of one kind of model alone: others make of it what is left, which is a row that they have as well.
+_OWN_ROWS = ("diffusion_decoder",)
 _PROMPT = "A robotic arm picks up a red cube in a bright kitchen and places it into a box beside the sink. " * 12
 
 
@@ -26,7 +30,7 @@ _PROMPT = "A robotic arm picks up a red cube in a bright kitchen and places it i
 class Subject:
     """One model with one request.
 
-    name: the owner of its parts in plans. checkpoint: of a model that is served; None for Predict 1.
+    name: the owner of its parts in plans. checkpoint: of a model that is served; None for Predict 1 by diffusion.
     auto_device_bytes: the budget for which "auto" is tried.
     published_gigabytes: for a preset NVIDIA's peak in GB of 1e9 bytes. published_note: what is to be known of them.
     """
@@ -35,7 +39,7 @@ class Subject:
     parts: tuple[Part, ...]
     checkpoint: Checkpoint | None
     guardrails: Guardrails
-    task: Generate
+    task: Generate | Continue
     auto_device_bytes: int
     published_gigabytes: Mapping[str, float] = field(default_factory=dict)
     published_note: str = "nothing"
@@ -44,6 +48,15 @@ class Subject:
     def size_bytes(self) -> int:
         """Of the networks that are measured."""
         return sum(part.size_bytes for part in self.parts)
+
+    @property
+    def has_rivals(self) -> bool:
+        """Whether diffusers has a pipeline of it."""
+        return isinstance(self.task, Generate)
+
+    def has_row(self, preset: str) -> bool:
+        """Whether a preset is a row of this model's table."""
+        return preset not in _OWN_ROWS or any(part.name == preset for part in self.parts)
 
     def sheets(self) -> tuple[tuple[PartSheet, ...], tuple[StageSheet, ...]]:
         """The parts, and those of a run's stages that are measured."""
@@ -85,23 +98,29 @@ class Subject:
 
     def smallest(self) -> "Subject":
         """The same model with a request that takes a moment, to have everything loaded and warm."""
-        small = {"num_frames": 9, "num_output_frames": 9, "height": 64, "width": 96, "num_steps": 1}
-        return replace(self, task=self.task.model_copy(update=small))
+        small = {"num_frames": 9, "num_output_frames": 9, "num_steps": 1}
+        # The others go on from one frame, at the one size that they have.
+        less = {"height": 64, "width": 96} if isinstance(self.task, Generate) else {"num_input_frames": 1}
+        return replace(self, task=self.task.model_copy(update=small | less))
 
     def with_folders(self, folder: Path) -> "Subject":
-        """The same with tokenizer and scheduler where the families read them."""
-        places = {name: str(folder / name) for name in ("tokenizer", "scheduler")}
+        """The same with tokenizers and scheduler where the families read them, and a clip, if it goes on from one."""
         if self.checkpoint is None:
             return self
-        return replace(self, checkpoint=replace(self.checkpoint, places=places))
+        places = {name: str(folder / name) for name in ("tokenizer", "text_tokenizer", "scheduler")}
+        task = self.task
+        if isinstance(task, Continue):
+            clip = grey_clip(folder / f"{self.name}.npy", task.num_input_frames, task.height, task.width, task.fps)
+            task = task.model_copy(update={"media": clip})
+        return replace(self, checkpoint=replace(self.checkpoint, places=places), task=task)
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A model that can be measured. num_frames: of its usual request. gigabytes, note: as in Subject."""
+    """A model that can be measured. num_frames: of its request; None: as usual. gigabytes, note: as in Subject."""
 
     model: str
-    num_frames: int
+    num_frames: int | None
     gigabytes: Mapping[str, float]
     note: str
 
@@ -109,6 +128,10 @@ class _Row:
 _OF_COSMOS1 = (
     "NVIDIA's table for Cosmos-1.0 on an H100, everything above in it offloaded as well; it holds a guardrail of 7B "
     "parameters, which is one of 0.6B today, and has no row for nothing offloaded"
+)
+_OF_CODES = (
+    "NVIDIA's table for Cosmos-1.0 on an H100, everything above in it offloaded as well; it holds a guardrail of 7B "
+    "parameters, which is one of 0.6B today"
 )
 _ROWS = {
     "predict1-7b": _Row(
@@ -129,6 +152,25 @@ _ROWS = {
     "predict2.5-14b": _Row(
         "Cosmos-Predict2.5-14B", 77, {"none": 56.38}, "none for 2.5; 56.38 for Predict2-14B, a network of the same size"
     ),
+    "autoregressive-5b": _Row(
+        "Cosmos-Predict1-5B-Video2World",
+        None,
+        {
+            "none": 66.2,
+            "guardrails": 58.7,
+            "text_encoder": 41.3,
+            "diffusion_decoder": 29.0,
+            "tokenizer": 28.8,
+            "all": 21.1,
+        },
+        _OF_CODES,
+    ),
+    "autoregressive-13b": _Row(
+        "Cosmos-Predict1-13B-Video2World",
+        None,
+        {"guardrails": 76.6, "text_encoder": 58.0, "diffusion_decoder": 46.9, "tokenizer": 46.7, "all": 30.9},
+        f"{_OF_CODES}; above 80 with nothing offloaded",
+    ),
 }
 NAMES = tuple(_ROWS)
 USUAL = ("predict1-7b", "predict2.5-14b")
@@ -144,11 +186,27 @@ def subject(name: str, *, num_steps: int) -> Subject:
         parts=model.parts,
         checkpoint=model.checkpoint,
         guardrails=guardrails_of_catalogue(),
-        task=request(num_frames=row.num_frames, height=704, width=1280, num_steps=num_steps),
+        task=_task(row, model.checkpoint, num_steps),
         auto_device_bytes=device_bytes_of_card(AUTO_GIGABYTES * 10**9),
         published_gigabytes=row.gigabytes,
         published_note=row.note,
     )
+
+
+def _task(row: _Row, checkpoint: Checkpoint | None, num_steps: int) -> Generate | Continue:
+    if row.num_frames is not None:
+        return request(num_frames=row.num_frames, height=704, width=1280, num_steps=num_steps)
+    if checkpoint is None:
+        raise ValueError(f"{row.model} is not served, and has no usual request: this is a bug")
+    return going_on(checkpoint, num_steps=num_steps)
+
+
+def going_on(checkpoint: Checkpoint, *, num_steps: int) -> Continue:
+    """The usual request of an autoregressive model, with so many steps of the diffusion decoder."""
+    task = usual_task(checkpoint)
+    if not isinstance(task, Continue):
+        raise TypeError(f"{checkpoint.name} does not go on from frames: this is a bug")
+    return task.model_copy(update={"num_steps": num_steps})
 
 
 def request(**more: object) -> Generate:

@@ -1,20 +1,25 @@
 """Small networks of the same kinds, on which `scripts/bench.py` runs on a CPU: they try the code, not a card."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, T5Tokenizer
 
-from cosmos_handler.artifacts.checkpoint import Checkpoint, Part
+from cosmos_handler.artifacts.checkpoint import Checkpoint, Family, GenerationLimits, Part
 from cosmos_handler.artifacts.guardrail import Guardrails
+from cosmos_handler.artifacts.native.autoregressive import PUBLISHED
+from cosmos_handler.families.autoregressive.runner import Autoregressive
 from cosmos_handler.families.predict.runner import Predict25
 from cosmos_handler.memory.plan import Plan
 from cosmos_handler.messages.machine import Machine
+from cosmos_handler.messages.tasks import Continue, Generate
 from scripts.benching import predict1
-from scripts.benching.subjects import Subject, request
+from scripts.benching.subjects import Subject, going_on, request
 from scripts.benching.weights import part_of
 from scripts.tiny import predict2_5
+from scripts.tiny.weights import padded_rows
 
 _WIDTH = {"num_attention_heads": 2, "attention_head_dim": 16, "mlp_ratio": 4.0, "adaln_lora_dim": 4}
 _T5 = {
@@ -31,6 +36,15 @@ _COSMOS_VAE = {
     "decode_block_out_channels": (8, 8, 8, 8), "attention_resolutions": (8,), "resolution": 64, "num_layers": 2,
     "patch_size": 4, "spatial_compression_ratio": 8, "temporal_compression_ratio": 8,
 }  # fmt: skip
+_CODES_MODEL = {
+    **PUBLISHED["5B-Video2World"], "hidden_size": 32, "num_hidden_layers": 4, "intermediate_size": 96,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "latent_shape": [5, 4, 8], "context_width": 32,
+}  # fmt: skip
+_CODE_LIMITS = GenerationLimits(max_frames=33, max_height=64, max_width=128, temporal_factor=8, size_multiple=16)
+_DIFFUSION_DECODER = {
+    "code_width": 8, "in_channels": 24, "num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 4,
+    "adaln_lora_dim": 4, "text_embed_dim": 32,
+}  # fmt: skip
 _GUARDRAIL_BYTES = 100_000
 # A plan of this machine is asked only for its peak.
 _ROOM = Machine(
@@ -40,29 +54,47 @@ _ROOM = Machine(
 
 
 def tiny_subject(name: str, folder: Path, *, num_steps: int) -> Subject:
-    """A model small enough for a CPU in place of one of the real ones. folder: with the tokenizer that it is made for.
+    """A model small enough for a CPU in place of one of the real ones. folder: with the tokenizers it is made for.
 
     Its "auto" gets a budget in which not everything can be resident.
     """
-    is_served = name.startswith("predict2.5")
-    parts = _served_parts(folder) if is_served else _predict1_parts()
-    # Its own family's words; nothing else of a checkpoint is read.
-    checkpoint = Checkpoint(
-        name=name, aliases=(), path="", family="predict2.5", tasks=("text2world",), revision="random", parts=parts,
-        generation=None, context_tokens=None,
-    )  # fmt: skip
+    kind = name.partition("-")[0]
+    parts = _PARTS[kind](folder)
+    checkpoint = _checkpoint(name, parts)
     weights = Part("guardrail_text_classifier", "", (), _GUARDRAIL_BYTES, "bfloat16")
     subject = Subject(
         name=name,
         parts=parts,
-        checkpoint=checkpoint if is_served else None,
+        checkpoint=checkpoint,
         guardrails=Guardrails(path="", checks=(), parts=(weights,)),
-        task=request(num_frames=9, height=64, width=96, num_steps=num_steps),
+        task=_task(checkpoint, num_steps),
         auto_device_bytes=0,
         published_note="nothing: these are small stand-ins",
     )
     whole: Plan = subject.plan("none", _ROOM)
     return replace(subject, auto_device_bytes=whole.peak_bytes - whole.resident_bytes // 3)
+
+
+def _checkpoint(name: str, parts: tuple[Part, ...]) -> Checkpoint | None:
+    """Of a model that is served: its family's words and sizes; nothing else of it is read."""
+    served: Mapping[str, tuple[Family, str, GenerationLimits | None]] = {
+        "predict2.5": ("predict2.5", "text2world", None),
+        "autoregressive": ("autoregressive", "video2world", _CODE_LIMITS),
+    }
+    known = served.get(name.partition("-")[0])
+    if known is None:
+        return None
+    family, task, limits = known
+    return Checkpoint(
+        name=name, aliases=(), path="", family=family, tasks=(task,), revision="random", parts=parts, generation=limits,
+        context_tokens=None,
+    )  # fmt: skip
+
+
+def _task(checkpoint: Checkpoint | None, num_steps: int) -> Generate | Continue:
+    if checkpoint is not None and checkpoint.family == "autoregressive":
+        return going_on(checkpoint, num_steps=num_steps)
+    return request(num_frames=9, height=64, width=96, num_steps=num_steps)
 
 
 def _served_parts(folder: Path) -> tuple[Part, ...]:
@@ -77,6 +109,27 @@ def _served_parts(folder: Path) -> tuple[Part, ...]:
     return tuple(part_of(name, Predict25.PART_CLASSES[name], config) for name, config in configs.items())
 
 
-def _predict1_parts() -> tuple[Part, ...]:
+def _predict1_parts(folder: Path) -> tuple[Part, ...]:
     configs = {"text_encoder": _T5, "transformer": _TEXT_TO_WORLD, "tokenizer": _COSMOS_VAE}
     return tuple(part_of(name, predict1.PARTS[name], config) for name, config in configs.items())
+
+
+def _code_parts(folder: Path) -> tuple[Part, ...]:
+    """The tokenizer in float32, as torch has no average pooling in bfloat16 on a CPU."""
+    words = T5Tokenizer.from_pretrained(folder / "text_tokenizer", local_files_only=True)
+    configs: dict[str, Mapping[str, Any]] = {
+        "text_encoder": {**_T5, "vocab_size": padded_rows(len(words))},
+        "ar_model": _CODES_MODEL,
+        "tokenizer": {"width": 8},
+        "diffusion_decoder": _DIFFUSION_DECODER,
+        "decoder_tokenizer": _COSMOS_VAE,
+    }
+    return tuple(
+        part_of(name, Autoregressive.PART_CLASSES[name], config, "float32" if name == "tokenizer" else "bfloat16")
+        for name, config in configs.items()
+    )
+
+
+_PARTS: Mapping[str, Callable[[Path], tuple[Part, ...]]] = {
+    "predict1": _predict1_parts, "predict2.5": _served_parts, "autoregressive": _code_parts,
+}  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import init_empty_weights
+from transformers import PreTrainedModel
 
 from cosmos_handler.artifacts.blocks import blocks_of
 from cosmos_handler.artifacts.checkpoint import Part
@@ -32,6 +33,8 @@ def build(part: Part, part_class: PartClass) -> torch.nn.Module:
     kind: Any = getattr(importlib.import_module(part_class.module), part_class.name)
     with init_empty_weights():
         module: torch.nn.Module = _from_config(kind, dict(part.config))
+    if isinstance(module, PreTrainedModel):
+        module.tie_weights()  # without memory, what is used twice was made twice
     module.eval()
     module.requires_grad_(requires_grad=False)
     dtype: torch.dtype = getattr(torch, part.dtype)
