@@ -16,22 +16,22 @@ def sources() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
-def test_the_front_imports_no_torch_and_takes_under_a_second() -> None:
+def test_the_front_imports_nothing_heavy_and_adds_little_to_its_framework() -> None:
     code = (
-        # What a busy machine adds to the clock is not ours.
-        "import time; began = time.process_time(); import cosmos_handler.main, sys; "
-        "heavy = ('torch', 'transformers', 'diffusers', 'numpy', 'boto3'); "
-        "print(time.process_time() - began, [name for name in heavy if name in sys.modules])"
+        # In time of the processor, and as a ratio: what a busy or slow machine adds is not ours.
+        "import time; began = time.process_time(); import fastapi, uvicorn; framework = time.process_time() - began; "
+        "import cosmos_handler.main, sys; heavy = ('torch', 'transformers', 'diffusers', 'numpy', 'boto3'); "
+        "print((time.process_time() - began) / framework, [name for name in heavy if name in sys.modules])"
     )
-    seconds = []
+    ratios = []
     for _ in range(3):  # the best of three, because the first one may have to compile
         shown = subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout
-        figure, _, modules = shown.partition(" ")
+        ratio, _, modules = shown.partition(" ")
         assert modules.strip() == "[]"
-        seconds.append(float(figure))
-    assert min(seconds) < 1
+        ratios.append(float(ratio))
+    assert min(ratios) < 4
 
 
 def test_broad_handlers_stand_in_the_worker_s_loop_and_around_guardrails_only() -> None:
