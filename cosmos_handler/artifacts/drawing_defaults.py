@@ -54,5 +54,4 @@ def reads_text(checkpoint: Checkpoint) -> bool:
 
 def _config(checkpoint: Checkpoint) -> Mapping[str, Any]:
     """What the model is built from, in NVIDIA's own form or in ours."""
-    part = next(part for part in checkpoint.parts if part.name == _MODEL)
-    return part.config or (part.native.config if part.native else {})
+    return next(part.config for part in checkpoint.parts if part.name == _MODEL)

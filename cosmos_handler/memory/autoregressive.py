@@ -1,10 +1,12 @@
 """The stages of the autoregressive models of Cosmos 1.0: a video code by code, decoded by diffusion or without."""
 
 import math
+from collections import Counter
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint, Part
 from cosmos_handler.artifacts.native.continuous_tokenizer import WINDOW_FRAMES
 from cosmos_handler.memory.chunks import code_frames
+from cosmos_handler.memory.making import TEXT_TOKENS
 from cosmos_handler.memory.shapes.autoregressive import Autoregressive
 from cosmos_handler.memory.shapes.cosmos_vae import CosmosVae
 from cosmos_handler.memory.shapes.dit import Dit
@@ -13,7 +15,6 @@ from cosmos_handler.memory.shapes.values import FLOAT_BYTES, INDEX_BYTES
 from cosmos_handler.memory.sheet import StageSheet, Work
 from cosmos_handler.messages.tasks import Continue
 
-_TEXT_TOKENS = 512  # to which every prompt is filled up or cut
 _CODE_PIXELS = 16
 _SHARED_FRAMES = 2  # latents that two windows of the diffusion decoder have in common
 # Latents in float32 that lie there during a forward of the diffusion decoder: those that are denoised, the network's
@@ -39,36 +40,38 @@ class _Run:
         self.parts = {part.name: part for part in checkpoint.parts}
         self._rows, self._columns = task.height // _CODE_PIXELS, task.width // _CODE_PIXELS
         self._frames = code_frames(task.num_frames)
-        # Those of the chunks after the first, where there are any, are more.
-        self._given = task.num_input_frames, *[task.chunk_overlap] * (task.num_chunks - 1)
+        # How many chunks go on from how many frames: the first one from those of the request.
+        self._given = Counter({task.num_input_frames: 1})
+        if task.num_chunks > 1:
+            self._given[task.chunk_overlap] += task.num_chunks - 1
         codes = self._frames * self._rows * self._columns * INDEX_BYTES
         self._waiting_bytes = self._text_bytes() + codes
 
     def encode_text(self, part: Part) -> StageSheet:
         reader = T5.from_config(part.config, part.dtype)
-        return self._stage("encode_text", part, reader.read_bytes(_TEXT_TOKENS), reader.read_work(_TEXT_TOKENS))
+        return self._stage("encode_text", part, reader.read_bytes(TEXT_TOKENS), reader.read_work(TEXT_TOKENS))
 
     def encode_media(self) -> StageSheet:
         part, size = self.parts["tokenizer"], (self._task.height, self._task.width)
         tokenizer, most = CosmosVae.of_codes(part.config, part.dtype), max(self._given)
         working = tokenizer.video_bytes(most, *size) + tokenizer.encode_bytes(most, *size)
-        work = sum((tokenizer.encode_work(frames, *size) for frames in self._given), Work())
-        return self._stage("encode_media", part, self._waiting_bytes + working, work, times=self._chunks)
+        works = (tokenizer.encode_work(frames, *size).times(times) for frames, times in self._given.items())
+        return self._stage("encode_media", part, self._waiting_bytes + working, sum(works, Work()), times=self._chunks)
 
     def generate(self) -> StageSheet:
         part = self.parts["ar_model"]
         model = Autoregressive.from_config(part.config, part.dtype)
-        given = [code_frames(frames) for frames in self._given]
-        most = max(model.generate_bytes(frames, self._frames, _TEXT_TOKENS) for frames in given)
-        work = sum((model.generate_work(frames, self._frames, _TEXT_TOKENS) for frames in given), Work())
+        given = [(code_frames(frames), times) for frames, times in self._given.items()]
+        most = max(model.generate_bytes(frames, self._frames, TEXT_TOKENS) for frames, _ in given)
+        works = (model.generate_work(frames, self._frames, TEXT_TOKENS).times(times) for frames, times in given)
         per_frame = self._rows * self._columns
         return StageSheet(
             "generate",
             (self._key(part),),
             self._waiting_bytes + most,
-            work,
+            sum(works, Work()),
             num_entries=self._chunks,
-            num_forwards=sum((self._frames - frames) * per_frame for frames in given),
+            num_forwards=sum((self._frames - frames) * per_frame * times for frames, times in given),
         )
 
     def decode(self) -> StageSheet:
@@ -87,9 +90,9 @@ class _Run:
         passes = 2 if self._task.guidance else 1
         forwards = self._chunks * self._windows * self._task.num_steps * passes
         kept = _LATENTS_IN_STEP * network.out_channels * math.prod(latents) * FLOAT_BYTES
-        kept += 2 * network.context_bytes(_TEXT_TOKENS)
-        working = self._waiting_bytes + kept + network.forward_bytes(tokens, _TEXT_TOKENS, is_lean=True)
-        work = network.forward_work(tokens, _TEXT_TOKENS).times(forwards)
+        kept += 2 * network.context_bytes(TEXT_TOKENS)
+        working = self._waiting_bytes + kept + network.forward_bytes(tokens, TEXT_TOKENS, is_lean=True)
+        work = network.forward_work(tokens, TEXT_TOKENS).times(forwards)
         return StageSheet("diffusion_decode", (self._key(part),), working, work, self._chunks, forwards)
 
     def decode_latents(self) -> StageSheet:
@@ -117,7 +120,7 @@ class _Run:
         if part is None:
             return 0
         reader = T5.from_config(part.config, part.dtype)
-        return _TEXT_TOKENS * reader.width * reader.value_bytes
+        return TEXT_TOKENS * reader.width * reader.value_bytes
 
     def _stage(self, name: str, part: Part, working_bytes: int, work: Work, *, times: int = 1) -> StageSheet:
         return StageSheet(name, (self._key(part),), working_bytes, work, num_entries=times, num_forwards=times)

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-TEXT_TOKENS = 512
+from cosmos_handler.memory.making import TEXT_TOKENS
 
 
 def prompt_embedding(encoder: Any, tokenizer: Any, prompt: str, device: torch.device) -> torch.Tensor:

@@ -72,9 +72,8 @@ class Autoregressive:
             linear += text_tokens * self.layers * 2 * self.context_width * self.key_heads * self.head_width
         # Half of all pairs: no code looks at those after it.
         pairs = total * total / 2 + total * seen_text
-        slots = sum(self._sight(number) for number in range(given + 1, total))
         weights = (self.layers * self._layer_values + scores) * self.value_bytes
-        cached = (slots + made * seen_text) * self._cache_bytes_per_token
+        cached = (self._slots_read(given, total) + made * seen_text) * self._cache_bytes_per_token
         return Work(
             2.0 * linear, 4.0 * self.layers * self.heads * self.head_width * pairs, (1 + made) * weights + cached
         )
@@ -97,6 +96,16 @@ class Autoregressive:
     def _sight(self, tokens: int) -> int:
         """How many slots are read where there are so many tokens."""
         return min(-(-tokens // _SIGHT_SLOTS) * _SIGHT_SLOTS, self._slots)
+
+    def _slots_read(self, given: int, total: int) -> int:
+        """Over all steps between so many tokens and so many: sight by sight, as plans are made while requests wait."""
+        read, number = 0, given + 1
+        while number < total:
+            sight = self._sight(number)
+            behind = min(total, sight + 1)
+            read += (behind - number) * sight
+            number = behind
+        return read
 
     def _cache_bytes(self, tokens: int, text_tokens: int) -> int:
         slots = self._sight(tokens) + (text_tokens if self.context_width else 0)
