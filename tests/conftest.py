@@ -69,6 +69,16 @@ class Server:
             time.sleep(0.1)
         raise AssertionError(f"not ready after {seconds} s:\n{self.log[-4000:]}")
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The model process does nothing meanwhile: how far it goes does not depend on how quick its caller is."""
+        pid = self.model_pid()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     def invoke(self, body: dict[str, Any], accept: str = "application/json") -> httpx2.Response:
         return self.client.post("/invocations", json=body, headers={"Accept": accept})
 

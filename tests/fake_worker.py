@@ -1,7 +1,7 @@
 """A model process without a model: speaks the real messages over the real pipe and does what the prompt says.
 
-Words in the prompt: "slow" takes twenty short steps, "die" ends the process, "stand still" does nothing
-for minutes, "bad" and "memory" and "broken" fail.
+Words in the prompt: "slow" takes twenty short steps, "long" thousands of them, "die" ends the process, "stand still"
+does nothing for minutes, "bad" and "memory" and "broken" fail.
 Words in a checkpoint's path: "fatal" and "crash" spoil the start.
 """
 
@@ -45,7 +45,7 @@ def work(pipe: Connection, run: Run) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if "stand still" in prompt:
         time.sleep(600)
-    steps = 20 if "slow" in prompt else 1
+    steps = 5000 if "long" in prompt else 20 if "slow" in prompt else 1
     for step in range(1, steps + 1):
         time.sleep(0.02)
         send(Progress(job_id=run.job_id, stage="generate", step=step, num_steps=steps))

@@ -7,6 +7,8 @@ from typing import Any
 from cosmos_handler.memory.sheet import PartSheet
 from cosmos_handler.messages.machine import DecodeMode, Machine, Placement
 
+_SECONDS_DIGITS = 6
+
 
 @dataclass(frozen=True)
 class StagePlan:
@@ -122,15 +124,15 @@ class Plan:
                     "weights_bytes": stage.weights_bytes,
                     "working_bytes": stage.working_bytes,
                     "peak_bytes": stage.peak_bytes,
-                    "seconds": round(stage.seconds, 3),
-                    "copy_seconds": round(stage.copy_seconds, 3),
+                    "seconds": round(stage.seconds, _SECONDS_DIGITS),
+                    "copy_seconds": round(stage.copy_seconds, _SECONDS_DIGITS),
                 }
                 for stage in self.stages
             ],
             "peak_bytes": self.peak_bytes,
             "host_bytes": self.host_bytes,
-            "seconds": round(self.seconds, 3),
-            "copy_seconds": round(self.copy_seconds, 3),
+            "seconds": round(self.seconds, _SECONDS_DIGITS),
+            "copy_seconds": round(self.copy_seconds, _SECONDS_DIGITS),
         }
 
     def table(self) -> str:

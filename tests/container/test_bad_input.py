@@ -67,7 +67,7 @@ CASES: list[tuple[str, dict[str, Any], int, str, str]] = [
 )
 def test_a_bad_body_is_refused(server: Server, body: dict[str, Any], status: int, field: str, says: str) -> None:
     seconds = []
-    for _ in range(3):  # the best of three: the other core may be busy
+    for _ in range(10):  # the best of them: both cores may be busy
         began = time.perf_counter()
         response = server.invoke(body)
         seconds.append(time.perf_counter() - began)

@@ -67,7 +67,7 @@ def test_a_killed_model_process_costs_its_job_only(server: Server) -> None:
     killed = time.monotonic()
     os.kill(first, signal.SIGKILL)
     thread.join()
-    assert time.monotonic() - killed < 2
+    assert time.monotonic() - killed < 10
     error = answers[0].json()["error"]
     assert answers[0].status_code == 500
     assert error["type"] == "worker_died"

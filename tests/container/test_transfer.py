@@ -14,8 +14,7 @@ from tests.conftest import CPU_THREADS, GUARDRAIL_PARTS, Server, data_url, make_
 from tests.container.library import PROMPT, call_transfer, load_transfer
 from tests.container.media import Frames, clip, frames_of_mp4, frames_of_npz, frames_served
 from tests.container.stream import streamed
-from tests.container.test_life import wait_for_line
-from tests.container.test_videos import create, events, wait_until
+from tests.container.test_videos import cancelled_in, create, wait_until
 
 pytestmark = pytest.mark.model
 
@@ -163,15 +162,9 @@ def test_progress_counts_the_steps_of_all_chunks(server: Server, video: bytes) -
 def test_a_job_is_cancelled_in_the_middle_of_its_second_chunk(server: Server, video: bytes) -> None:
     small = SMALL | {"num_steps": 30, "num_video_frames_per_chunk": 5}  # four chunks
     body = {"prompt": PROMPT, "video_path": data_url(video, "video/mp4"), "edge": {}, **small}
-    mark = len(server.log)
     job = create(server, body)
-    for name, told in events(server, job["id"]):
-        if name == "progress" and told["stage"] == "denoise" and told["step"] >= 35:
-            assert told["num_steps"] == 120
-            server.client.delete(f"/v1/videos/{job['id']}")
-            break
-    stopped = wait_for_line(server, rf"job {job['id']} cancelled in denoise after step (\d+)", after=mark)
-    assert 35 <= int(stopped.group(1)) < 60  # at its very next step, as the family's own test counts
+    done, last = cancelled_in(server, job["id"], "denoise", from_step=35)
+    assert 35 <= done <= last <= done + 2 < 120
     assert wait_until(server, job["id"], "cancelled")["error"] is None
 
 

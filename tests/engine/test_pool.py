@@ -143,7 +143,7 @@ async def test_a_job_that_cannot_be_told_fails_alone() -> None:
 @in_loop
 async def test_a_cancelled_job_stops_at_its_next_step() -> None:
     async with running() as (pool, backlog):
-        slow, after = put(backlog, "slow", "fine")
+        slow, after = put(backlog, "long", "fine")
         await until(lambda: slow.progress is not None)
         await pool.cancel(slow)
         await slow.ended()
@@ -168,7 +168,7 @@ async def test_a_waiting_job_is_cancelled_at_once_and_never_runs() -> None:
 async def test_kill_fails_the_job_and_the_next_one_succeeds_in_a_new_process() -> None:
     async with running() as (pool, backlog):
         group = pool.groups[0]
-        slow, after = put(backlog, "slow", "fine")
+        slow, after = put(backlog, "long", "fine")
         await until(lambda: slow.progress is not None)
         assert group.child is not None
         first = group.child.pid
@@ -176,7 +176,7 @@ async def test_kill_fails_the_job_and_the_next_one_succeeds_in_a_new_process() -
         os.kill(first, signal.SIGKILL)
         with pytest.raises(WorkerDied):
             await slow.result()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         assert (await after.result()).job_id == after.id
         assert group.child is not None
         assert group.child.pid != first
@@ -209,7 +209,7 @@ async def test_a_process_that_dies_idle_is_replaced() -> None:
 @in_loop
 async def test_a_cancel_that_the_process_does_not_survive_is_still_a_cancel() -> None:
     async with running() as (pool, backlog):
-        (slow,) = put(backlog, "slow")
+        (slow,) = put(backlog, "long")
         await until(lambda: slow.progress is not None)
         assert pool.groups[0].child is not None
         pid = pool.groups[0].child.pid
@@ -223,7 +223,7 @@ async def test_a_cancel_that_the_process_does_not_survive_is_still_a_cancel() ->
 @in_loop
 async def test_shutting_down_tells_the_running_job_so() -> None:
     async with running() as (pool, backlog):
-        (slow,) = put(backlog, "slow")
+        (slow,) = put(backlog, "long")
         await until(lambda: slow.progress is not None)
         await pool.shut_down()
         with pytest.raises(Stopping):
@@ -288,9 +288,9 @@ async def test_a_job_that_stands_still_is_failed_and_the_next_one_runs_in_a_new_
 
 @in_loop
 async def test_a_job_that_is_slow_is_not_stuck() -> None:
-    async with running(stuck_seconds=1.0) as (pool, backlog):
+    async with running(stuck_seconds=2.0) as (pool, backlog):
         first = pool.groups[0].child
-        jobs = put(backlog, *["slow"] * 5)  # two seconds in all, and never one of silence
+        jobs = put(backlog, *["slow"] * 8)  # three seconds in all, and never two of silence
         for each in jobs:
             await each.result()
         assert pool.groups[0].child is first

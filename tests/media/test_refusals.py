@@ -130,7 +130,7 @@ def test_an_image_that_announces_four_thousand_million_pixels_is_refused_at_once
     source.write_bytes(png_header(65535, 65535))
     began = time.monotonic()
     refused(source, WantedImage(), TooLarge, "has 65535x65535 pixels, more than the 16777216")
-    assert time.monotonic() - began < 2  # most of it the start of a process on a busy machine
+    assert time.monotonic() - began < 20  # most of it the start of a process on a busy machine
 
 
 VIDEO_LIMITS = [
