@@ -17,6 +17,7 @@ class ModelSource:
     offline: only what the hub's cache on this machine already holds.
     hub_seconds: most time for the hub to answer, from a name that must be resolved to a page.
     cache_dir, endpoint: None: the library's own.
+    text_encoders: folders in which a text encoder may lie, so that none is fetched with a model.
     """
 
     folder: Path | None
@@ -29,6 +30,7 @@ class ModelSource:
     hub_seconds: float = 30
     cache_dir: Path | None = None
     endpoint: str | None = None
+    text_encoders: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,20 @@ def examine_text_encoder(
     _check_config(look, folder, context_width)
     others = [name for name in look.names(folder) if name.endswith(_OTHER_FORMS)]
     if others and not _has_safetensors(look, folder):
-        look.fault(f"{folder} holds T5 only as {', '.join(others)}, but safetensors are needed: {_command(look)}")
+        look.fault(
+            f"{folder} holds T5 only as {', '.join(others)}, but safetensors are needed: convert it once with "
+            f"scripts/convert_text_encoder.py, or {_command(look)}"
+        )
     if len(look.faults) > faults_before:
         return None
     return find_part(look, OWN, folder=folder, rule=TRANSFORMERS)
+
+
+def holds_text_encoder(place: Path) -> bool:
+    """Whether a folder of the deployer's holds T5 and its tokenizer, whole."""
+    look = Inspection(place)
+    examine_text_encoder(look, Elsewhere(text_encoders=(place,)), {}, context_width=None)
+    return not look.faults
 
 
 def _places(look: Inspection, elsewhere: Elsewhere) -> Iterator[str]:

@@ -23,13 +23,21 @@ def native_tensors(checkpoint: Located, part: Part, native: Native) -> dict[str,
         return scripted_tensors({file: Path(checkpoint.path) / file for file in part.files}, native.names)
     (file,) = part.files
     path = Path(checkpoint.path) / file
+    content = read_state(path)
     try:
-        # The extra state of TransformerEngine's layers is a buffer of bytes; it can do nothing, and is not used.
-        with torch.serialization.safe_globals([io.BytesIO]):
-            content: Any = torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
         for wrapper in native.wrappers:
             content = content[wrapper]
         return {ours: content[theirs].detach() for theirs, ours in native.names.items()}
+    except KeyError as error:
+        raise CheckpointError(f"{path} does not load: KeyError: {error}") from error
+
+
+def read_state(path: Path) -> Any:
+    """What torch.save wrote, mapped from the file where its format allows that. Raises CheckpointError."""
+    try:
+        # The extra state of TransformerEngine's layers is a buffer of bytes; it can do nothing, and is not used.
+        with torch.serialization.safe_globals([io.BytesIO]):
+            return torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
     except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path} does not load: {type(error).__name__}: {error}") from error
 

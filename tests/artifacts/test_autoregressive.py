@@ -252,7 +252,8 @@ def test_t5_as_its_own_repository_has_it_is_refused_with_the_one_to_fetch(reader
         f"{reader} is not a complete Cosmos Autoregressive checkpoint:",
         f"  - {t5}/config.json names T5WithLMHeadModel, not T5EncoderModel: {fetch}",
         f"  - {t5}/config.json: d_model is 1024, but the model reads embeddings of 24",
-        f"  - {t5} holds T5 only as pytorch_model.bin, but safetensors are needed: {fetch}",
+        f"  - {t5} holds T5 only as pytorch_model.bin, but safetensors are needed: convert it once with "
+        f"scripts/convert_text_encoder.py, or {fetch}",
     ]
 
 

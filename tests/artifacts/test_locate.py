@@ -365,6 +365,20 @@ def test_a_bare_id_of_an_autoregressive_model_is_that_and_all_that_goes_with_it(
         assert locate(replace(source, offline=True)) == located
 
 
+def test_a_text_encoder_that_lies_elsewhere_is_not_fetched(tmp_path: Path, cache: Path) -> None:
+    model = "nvidia/Cosmos-Predict1-5B-Video2World"
+    with serving(autoregressive_hub(tmp_path, model, "Cosmos-")) as hub:
+        source = hub_source(cache, hub_model_id=model, hub_revision=None, endpoint=hub.endpoint)
+        fetched = {"tokenizer", "decoder_tokenizer", "diffusion_decoder"}
+        located = locate(replace(source, text_encoders=(tmp_path / "none", tmp_path)))  # where the hub has it from
+        assert {path.name for path in located.folder.iterdir() if path.is_dir()} == fetched
+        assert hub.downloaded_of(COMMIT, hub.beside[-1].model_id) == set()
+        (tmp_path / "tokenizer/tokenizer.json").unlink()
+        located = locate(replace(source, text_encoders=(tmp_path / "none", tmp_path)))
+        fetched |= {"text_encoder", "text_tokenizer"}
+        assert {path.name for path in located.folder.iterdir() if path.is_dir()} == fetched
+
+
 def test_a_revision_is_of_the_model_alone(tmp_path: Path, cache: Path) -> None:
     model = "nvidia/Cosmos-Predict1-4B"
     hub = autoregressive_hub(tmp_path, model, "Cosmos-")
