@@ -36,6 +36,7 @@ from cosmos_handler.telemetry import configure_logging
 from cosmos_handler.wiring import (
     body_limits,
     engine_options,
+    gathering,
     jobs_of,
     jobs_shelf,
     keep_limits,
@@ -180,6 +181,7 @@ async def _serve_with(
         warm_up_dir=settings.work_dir if settings.warm_up else None,
         stuck_seconds=settings.stuck_seconds or None,
         memory=memory_wish(settings.memory),
+        gathering=gathering(settings),
     )
     engine = Engine(
         engine_options(settings, owner=claim.owner),

@@ -30,6 +30,7 @@ class Settings:
     devices: tuple[str, ...]  # one model process for each: "cpu", or the index of a GPU
     cpu_threads: int | None
     max_jobs: int
+    max_batch_size: int
     api_key: str | None
     max_body_bytes: int
     max_json_bytes: int
@@ -77,6 +78,14 @@ VARIABLES = (
         "COSMOS_CPU_THREADS", "cpu_threads", whole(1, 1024), None, "torch's CPU threads; by default torch's choice"
     ),
     Variable("COSMOS_MAX_JOBS", "max_jobs", whole(1, 10_000), "16", "jobs running and waiting before 429"),
+    Variable(
+        "COSMOS_MAX_BATCH_SIZE",
+        "max_batch_size",
+        whole(1, 64),
+        "1",
+        "most waiting jobs of an autoregressive model, alike but for prompt, medium, seed and sampling, that are made "
+        "together; more than 1 may change which tokens a seed draws",
+    ),
     Variable(
         "COSMOS_API_KEY",
         "api_key",

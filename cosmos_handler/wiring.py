@@ -18,6 +18,7 @@ from cosmos_handler.artifacts.elsewhere import (
 from cosmos_handler.artifacts.guardrail import CHECKS, TEXT_CHECKS, VIDEO_CHECKS, CheckName, GuardrailWish
 from cosmos_handler.artifacts.source import ModelSource
 from cosmos_handler.engine.engine import Engine
+from cosmos_handler.engine.gathering import Gathering
 from cosmos_handler.engine.jobstore import JobStore, KeepLimits
 from cosmos_handler.engine.ledger import Ledger
 from cosmos_handler.engine.options import EngineOptions
@@ -62,7 +63,7 @@ def engine_options(settings: Settings, *, owner: str) -> EngineOptions:
     )
     places = _places(settings.guardrail_dir, GUARDRAIL_CHANNEL)
     return EngineOptions(
-        source=_model_source(models),
+        source=_model_source(models, elsewhere),
         media_limits=_media_limits(settings.media),
         guardrails=GuardrailWish(checks=wanted_checks(settings), places=places),
         work_dir=settings.work_dir,
@@ -99,7 +100,7 @@ def keep_limits(settings: Settings) -> KeepLimits:
     return KeepLimits(settings.result_seconds, settings.result_bytes // 2)
 
 
-def _model_source(models: ModelSettings) -> ModelSource:
+def _model_source(models: ModelSettings, elsewhere: Elsewhere) -> ModelSource:
     return ModelSource(
         folder=models.model_dir,
         hub_model_id=models.hub_model_id,
@@ -109,6 +110,7 @@ def _model_source(models: ModelSettings) -> ModelSource:
         mounts=(MODEL_MOUNT, MODEL_CHANNEL),
         checkpoint=models.checkpoint,
         hub_seconds=models.hub_seconds,
+        text_encoders=elsewhere.text_encoders,
     )
 
 
@@ -123,6 +125,11 @@ def memory_wish(memory: MemorySettings) -> MemoryWish:
             "text_cache_bytes": memory.text_cache_bytes,
         }
     )
+
+
+def gathering(settings: Settings) -> Gathering:
+    """How jobs are brought together."""
+    return Gathering(settings.max_batch_size, settings.memory.request_window_seconds)
 
 
 def _media_limits(media: MediaSettings) -> MediaLimits:

@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -58,6 +59,7 @@ examples:
   scripts/plan.py --model Cosmos-Predict2.5-14B --device-gb 24 --frames 77 --size 1280x704
   scripts/plan.py --model Cosmos3-Nano --instance ml.g6e.2xlarge --window-seconds 3600
   scripts/plan.py --model /opt/ml/model --card l4 --host-gb 32 --offload all
+  scripts/plan.py --model Cosmos-Predict1-13B-Video2World --card a10g --batch-size 8
   scripts/plan.py --all-models --device-gb 24
   scripts/plan.py --list
 """
@@ -80,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         wish = _wish(options)
         models, note = _models(parser, options)
+        models = [replace(model, batch_size=options.batch_size) for model in models]
         verdicts = [_verdict(model, options, place, wish) for model in models]
     except (BadRequest, ValueError) as error:
         parser.error(str(error))
@@ -106,6 +109,8 @@ def _page(verdict: Verdict) -> str:
     heading = f"{verdict.model.name}: {_said(verdict.task)}"
     if verdict.model.checkpoint is None:
         heading += " (no server here runs it; planned all the same)"
+    if (together := verdict.model.batch_size) > 1:
+        heading += f"; {together} together, {verdict.plan.seconds / together:.0f} s for each"
     if verdict.fits:
         return f"{heading}\n{verdict.plan.table()}"
     closest = "its fastest plan:" if verdict.is_slow else "the plan that lacks least:"
@@ -164,6 +169,7 @@ def _record(verdict: Verdict) -> Mapping[str, Any]:
         "model": verdict.model.name,
         "is_served": verdict.model.checkpoint is not None,
         "request": fields_of(verdict.task),
+        "batch_size": verdict.model.batch_size,
         "fits": verdict.fits,
         "plan": verdict.plan.as_json(),
     }
@@ -253,6 +259,9 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--steps", metavar="N", type=_count, help="denoising steps")
     asked.add_argument("--guidance", metavar="G", type=float, help="1 and below: one forward a step in place of two")
     asked.add_argument("--window-seconds", metavar="S", type=_positive, help="what takes longer cannot be done")
+    asked.add_argument(
+        "--batch-size", metavar="N", type=_count, default=1, help="so many together, which autoregressive models allow"
+    )
     how = parser.add_argument_group("the plan")
     how.add_argument("--offload", choices=get_args(Offload), default="auto", help="as COSMOS_OFFLOAD (default auto)")
     how.add_argument(

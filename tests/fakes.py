@@ -13,9 +13,11 @@ from cosmos_handler.engine.job import Job
 from cosmos_handler.engine.options import EngineOptions
 from cosmos_handler.engine.pool import Pool
 from cosmos_handler.media.limits import MediaLimits
+from cosmos_handler.memory.catalogue import catalogue_models
+from cosmos_handler.memory.usual import usual_task
 from cosmos_handler.messages.machine import Machine
 from cosmos_handler.messages.results import Report, TextOutput, Verdict
-from cosmos_handler.messages.tasks import Answer, Generate, Piece, Turn
+from cosmos_handler.messages.tasks import Answer, Continue, Generate, Piece, Turn
 from cosmos_handler.messages.wire import Done
 
 FAKE_WORKER = (sys.executable, str(Path(__file__).parent / "fake_worker.py"))
@@ -107,6 +109,11 @@ REASON = Checkpoint(
     context_tokens=4096,
 )
 
+# NVIDIA's 4B with all that plans are made of.
+_CODES = catalogue_models()["Cosmos-Predict1-4B"].checkpoint
+assert _CODES is not None
+CODES = _CODES
+
 CARD = Machine(
     name="a card",
     device_bytes=24 * 2**30,
@@ -181,6 +188,14 @@ def video_task(**changes: object) -> Generate:
         "encoding": "mp4",
     }
     return Generate.model_validate(values | changes)
+
+
+def continuing(prompt: str = "", *, job_id: str = "job-1", **changes: object) -> Job:
+    """A job for NVIDIA's 4B of tokens, which a fake worker understands and which can be made with others."""
+    task = usual_task(CODES)
+    assert isinstance(task, Continue)
+    task = Continue.model_validate(task.model_dump() | {"prompt": prompt} | changes)
+    return Job(job_id, model=CODES.name, task=task, folder=Path("/nowhere"))
 
 
 def job(prompt: str = "hello", *, job_id: str = "job-1", folder: Path = Path("/nowhere")) -> Job:

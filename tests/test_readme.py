@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -196,6 +197,28 @@ def test_the_table_of_cards_is_what_the_planner_says() -> None:
     asked = re.search(r"`(scripts/plan.py --markdown .*?)`", README)
     assert asked is not None
     assert run(f".venv/bin/python {asked[1]}").strip() in README
+
+
+def test_what_several_together_take_is_what_the_planner_says() -> None:
+    told = re.search(
+        r"`(--model \S+) --card a10g --batch-size 8` .*?: ([\d,]+) s for one by itself, ([\d,]+) s for each of eight\. "
+        r"On an H200 \(`--card h200`\) (\d+) s become\s(\d+) s, of which (\d+) s are the diffusion decoder",
+        README,
+        re.DOTALL,
+    )
+    assert told is not None
+    model, *figures = told.groups()
+
+    def planned(card: str, batch_size: int) -> dict[str, Any]:
+        command = f".venv/bin/python scripts/plan.py {model} --card {card} --batch-size {batch_size} --json"
+        plan: dict[str, Any] = json.loads(run(command))["plan"]
+        return plan
+
+    small, large = ([planned(card, size) for size in (1, 8)] for card in ("a10g", "h200"))
+    decoding = next(stage for stage in large[1]["stages"] if stage["stage"] == "diffusion_decode")
+    seconds = [small[0]["seconds"], small[1]["seconds"] / 8, large[0]["seconds"], large[1]["seconds"] / 8]
+    for figure, exact in zip(figures, [*seconds, decoding["seconds"] / 8], strict=True):
+        assert float(figure.replace(",", "")) == float(f"{exact:.2g}")
 
 
 def test_nvidias_batch_of_videos_is_read() -> None:

@@ -5,11 +5,12 @@ from typing import get_args
 
 import pytest
 
+from cosmos_handler.engine.gathering import Gathering
 from cosmos_handler.errors import SettingsError
 from cosmos_handler.memory.sheet import GROUPS
 from cosmos_handler.messages.machine import MemoryWish, Offload, Placement
 from cosmos_handler.settings import VARIABLES, manual, read_settings
-from cosmos_handler.wiring import engine_options, memory_wish
+from cosmos_handler.wiring import engine_options, gathering, memory_wish
 
 
 def faults(environ: dict[str, str]) -> tuple[str, ...]:
@@ -116,7 +117,10 @@ def test_where_the_parts_are_that_a_repository_lacks() -> None:
         "base/x",
         "base/x",
     )
-    assert engine_options(read_settings({}), owner="0a1b2c3d").elsewhere.text_encoders == (channels / "text_encoder",)
+    unset = engine_options(read_settings({}), owner="0a1b2c3d")
+    assert unset.elsewhere.text_encoders == (channels / "text_encoder",)
+    for options in (unset, engine_options(read_settings(named), owner="0a1b2c3d")):
+        assert options.source.text_encoders == options.elsewhere.text_encoders
 
 
 def test_where_media_may_come_from() -> None:
@@ -173,6 +177,14 @@ def test_secrets_are_known_and_in_no_fault() -> None:
         (fault,) = faults({"COSMOS_API_KEY": wrong})
         assert wrong not in fault
         assert "16 to 512" in fault
+
+
+def test_how_many_jobs_are_made_together() -> None:
+    assert gathering(read_settings({})) == Gathering()
+    named = {"COSMOS_MAX_BATCH_SIZE": "8", "COSMOS_REQUEST_WINDOW_SECONDS": "60"}
+    assert gathering(read_settings(named)) == Gathering(max_batch_size=8, window_seconds=60)
+    for wrong in ("0", "65", "many"):
+        assert "is not a whole number from 1 to 64" in faults({"COSMOS_MAX_BATCH_SIZE": wrong})[0]
 
 
 def test_bodies_that_could_never_come_in() -> None:

@@ -31,6 +31,7 @@ def facts(job: Job, done: Done) -> dict[str, Any]:
         "peak_device_bytes": report.peak_device_bytes,
         "predicted_peak_bytes": report.predicted_peak_bytes,
         "predicted_seconds": _rounded(report.predicted_seconds),
+        "batch_size": report.batch_size,
         "guardrails": [verdict.told() for verdict in report.guardrails],
     }
     if report.retried:

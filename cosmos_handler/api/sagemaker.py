@@ -34,7 +34,7 @@ def sagemaker_router(engine: Engine, repeats: Repeats, around: Surroundings) -> 
 
     @router.get("/execution-parameters")
     async def execution_parameters() -> Response:
-        concurrent = min(engine.num_groups, _MAX_PAYLOADS_MB)
+        concurrent = min(engine.max_running, _MAX_PAYLOADS_MB)
         told = {
             "MaxConcurrentTransforms": concurrent,
             "BatchStrategy": "SINGLE_RECORD",

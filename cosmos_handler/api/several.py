@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, aclosing
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from cosmos_handler.api.presence import while_there
 from cosmos_handler.api.recognition import understand_one
 from cosmos_handler.api.stream import HEARTBEAT, HEARTBEAT_SECONDS, event
 from cosmos_handler.engine.delivery import named_object
+from cosmos_handler.engine.job import Job
 from cosmos_handler.errors import (
     BacklogFull,
     CosmosError,
@@ -38,7 +39,7 @@ from cosmos_handler.schemas.reasoning import ChatRequest
 from cosmos_handler.schemas.samples import expand, expand_any
 from cosmos_handler.schemas.upload import Upload
 
-# One job runs for each group of devices; one more has its media decoded meanwhile.
+# Beside those that run, one more has its media decoded.
 _AHEAD = 1
 _RETRY_SECONDS = 1.0
 
@@ -95,13 +96,14 @@ class _Series:
         self._caller = caller
         self._left = deque(enumerate(entries))
         self._is_batch = is_batch
+        self._door = asyncio.Lock()  # which lets in one after the other, in the order in which they came to it
 
     async def answers(self, *, heartbeat_seconds: float | None = None) -> AsyncGenerator[bytes | None, None]:
         """Each as JSON; None whenever none has come for that long. Whatever ends this early ends those at work."""
         at_work: deque[asyncio.Task[dict[str, Any]]] = deque()
         try:
             while self._left or at_work:
-                while self._left and len(at_work) < self._caller.engine.num_groups + _AHEAD:
+                while self._left and len(at_work) < self._caller.engine.max_running + _AHEAD:
                     at_work.append(asyncio.create_task(self._run(*self._left.popleft())))
                 done, _ = await asyncio.wait({at_work[0]}, timeout=heartbeat_seconds)
                 if not done:
@@ -120,12 +122,10 @@ class _Series:
         job_id, may_die = None, self._is_batch
         while True:
             try:
-                async with self._caller.submit(invocation, encoding_for(invocation, JSON), index=index) as job:
+                async with self._in_line(invocation, index) as job:
                     job_id = job.id
                     done = await job.result()
                     return await asyncio.to_thread(face.whole, job, done)
-            except BacklogFull:  # others' jobs: this one has its turn among them
-                await asyncio.sleep(_RETRY_SECONDS)
             except CosmosError as error:
                 if self._is_batch and isinstance(error, Unavailable):
                     raise
@@ -133,6 +133,20 @@ class _Series:
                     may_die = False
                     continue
                 return {**body_of(error, job_id=job_id), **entry.echo}
+
+    @asynccontextmanager
+    async def _in_line(self, invocation: Invocation, index: int) -> AsyncIterator[Job]:
+        """The job in its place: however long its media take, those behind it in the list come behind it."""
+        async with AsyncExitStack() as stack:
+            async with self._door:
+                while True:
+                    try:
+                        submitted = self._caller.submit(invocation, encoding_for(invocation, JSON), index=index)
+                        job = await stack.enter_async_context(submitted)
+                        break
+                    except BacklogFull:  # others' jobs: this one has its turn among them
+                        await asyncio.sleep(_RETRY_SECONDS)
+            yield job
 
 
 async def _collected(request: Request, series: _Series, media_type: str, *, is_one: bool = False) -> Response:

@@ -1,7 +1,9 @@
 """The bounded waiting line: a permit before any work, then first come, first served."""
 
 import asyncio
+import itertools
 from collections import deque
+from collections.abc import Callable, Container
 from types import TracebackType
 
 from cosmos_handler.engine.job import Job, State
@@ -88,6 +90,26 @@ class Backlog:
             if job.state is State.QUEUED:
                 return job
         return None
+
+    def first_alike(self, goes_with: Callable[[Job, Job], bool], *, most: int) -> tuple[Job, ...]:
+        """The job that is next and those right behind it that go with it. Takes nothing, and passes nobody over.
+
+        most: at least 1; whoever stands behind so many is not looked at.
+        """
+        queued = (job for job in self._waiting if job.state is State.QUEUED)
+        first = next(queued, None)
+        if first is None:
+            return ()
+        return first, *itertools.takewhile(lambda job: goes_with(first, job), itertools.islice(queued, most - 1))
+
+    def take_first_of(self, wanted: Container[Job]) -> tuple[Job, ...]:
+        """Those jobs at the head of the line that are wanted; what is behind one that is not stays where it is."""
+        taken = []
+        while self._waiting and (self._waiting[0].state is not State.QUEUED or self._waiting[0] in wanted):
+            job = self._waiting.popleft()
+            if job.state is State.QUEUED:
+                taken.append(job)
+        return tuple(taken)
 
     def drain(self) -> list[Job]:
         """Everything that waits; the line is empty afterwards."""

@@ -14,9 +14,9 @@ from cosmos_handler.artifacts.guardrail import find_guardrails
 from cosmos_handler.artifacts.locate import locate
 from cosmos_handler.engine.backlog import Backlog, Permit
 from cosmos_handler.engine.delivery import Deliveries, order_for
-from cosmos_handler.engine.foresight import Foresight, Window
+from cosmos_handler.engine.foresight import Foresight
 from cosmos_handler.engine.inbox import Inbox, taken_in
-from cosmos_handler.engine.job import Job, new_job_id
+from cosmos_handler.engine.job import Job, Window, new_job_id
 from cosmos_handler.engine.metrics import Metrics
 from cosmos_handler.engine.options import EngineOptions
 from cosmos_handler.engine.pool import Pool
@@ -144,14 +144,13 @@ class Engine:
             order = order_for(invocation, encoding, job_id, self._options.storing, results_uri=results_uri)
             folder = self._new_folder(job_id)
             task = await self._task(invocation, checkpoint, folder, encoding)
-            plan = None
-            if self._foresight is not None:
-                plan = await self._foresight.refuse_impossible(task, checkpoint.name, window=window)
+            foresight = self._foresight
+            plan = await foresight.refuse_impossible(task, checkpoint.name, window=window) if foresight else None
             if order is not None:
                 await self._options.storing.try_out(order)
             self._refuse_when_stopping()  # once more: the line was emptied at the signal, and decoding takes its time
-            if self._foresight is not None and plan is not None and window == "whole":
-                self._foresight.refuse_late(plan, self._backlog.waiting)
+            if foresight is not None and plan is not None and window == "whole":
+                foresight.refuse_late(plan, self._backlog.waiting)
         except BaseException as error:
             permit.close()
             if folder is not None:
@@ -161,9 +160,10 @@ class Engine:
             if isinstance(error, WillNotFit | OverWindow | WaitOverWindow):
                 self.metrics.refused(checkpoint.name, error)
             raise
-        predicted = {} if plan is None else plan.stage_seconds
-        echo = invocation.echo
-        job = Job(job_id, model=checkpoint.name, task=task, folder=folder, echo=echo, predicted=predicted, order=order)
+        job = Job(
+            job_id, model=checkpoint.name, task=task, folder=folder, echo=invocation.echo, order=order, window=window
+        )
+        job.predicted = {} if plan is None else plan.stage_seconds
         if order is not None:
             self._keep(self._deliveries.deliver(job, order))
         self._keep(self._retire(job, permit, left))
@@ -209,9 +209,9 @@ class Engine:
         await self._pool.cancel(job)
 
     @property
-    def num_groups(self) -> int:
+    def max_running(self) -> int:
         """How many jobs can run at the same time."""
-        return len(self._pool.groups)
+        return min(self._pool.max_running(self._checkpoints or ()), self._backlog.max_jobs)
 
     def refuse_when_full(self) -> None:
         """Raise Unavailable where a job sent now would find no place."""

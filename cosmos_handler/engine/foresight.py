@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Literal
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.guardrail import Guardrails
-from cosmos_handler.engine.job import Job
+from cosmos_handler.engine.job import Job, Window
 from cosmos_handler.engine.pool import Pool
 from cosmos_handler.engine.waiting import waiting_seconds
 from cosmos_handler.errors import NotLoaded, WaitOverWindow
@@ -14,10 +13,6 @@ from cosmos_handler.memory.nearest import refuse_impossible
 from cosmos_handler.memory.plan import Plan
 from cosmos_handler.memory.planning import House
 from cosmos_handler.messages.tasks import Task
-
-# What has to be within the time that requests have: the whole of a job; its own time, where the answer is still there
-# for a caller who comes again; nothing, where nobody waits.
-Window = Literal["whole", "own", "none"]
 
 
 class Foresight:

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, Literal
 
 from cosmos_handler.engine.pace import Pace, main_stages
 from cosmos_handler.errors import CosmosError, JobCancelled
@@ -31,6 +31,9 @@ class State(enum.Enum):
 
 
 Event = Progress | Token
+# What has to be within the time that requests have: the whole of a job; its own time, where the answer is still there
+# for a caller who comes again; nothing, where nobody waits.
+Window = Literal["whole", "own", "none"]
 
 
 def new_job_id() -> str:
@@ -42,8 +45,10 @@ class Job:
     """One accepted piece of work. Its setters return whether they had an effect: after the end none has.
 
     echo: the client's own `name` and `extra`, handed back with every answer.
-    predicted: stage → seconds, in their order; empty where nothing was known when it was taken.
+    predicted: stage → seconds, in their order; empty where nothing was known when it was taken. Where it is made with
+        others, those of the stage that they share are for all of them.
     order: where its result is to be stored before it is complete. stored: what lies there then.
+    window: what has to be within the time that requests have.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class Job:
         echo: Mapping[str, Any] | None = None,
         predicted: Mapping[str, float] | None = None,
         order: Order | None = None,
+        window: Window = "none",
     ) -> None:
         self.id = job_id
         self.model = model
@@ -64,6 +70,7 @@ class Job:
         self.echo = echo or {}
         self.predicted = predicted or {}
         self.order = order
+        self.window: Window = window
         self.stored: Stored | None = None
         self.state = State.QUEUED
         self.cancel_requested = False

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosmos_handler.engine.engine import Engine
-from cosmos_handler.engine.foresight import Window
-from cosmos_handler.engine.job import Job
+from cosmos_handler.engine.job import Job, Window
 from cosmos_handler.errors import Stopping, UnknownJob
 from cosmos_handler.messages.results import TextOutput
 from cosmos_handler.messages.tasks import Encoding

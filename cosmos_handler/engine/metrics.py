@@ -23,6 +23,7 @@ MEDIA_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 
 # A reasoner prepares in milliseconds; a long video is denoised for hours.
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0)
+_TOGETHER = (1, 2, 4, 8, 16, 32, 64)
 # The first class that an error is of, and how its job counts.
 _OUTCOMES: tuple[tuple[type[CosmosError], str], ...] = (
     (Blocked, "blocked"),
@@ -72,6 +73,10 @@ class Metrics:
             "cosmos_out_of_memory_retries", "Completed jobs that ran out of device memory once and were run again.",
             ["model"], registry=registry,
         )  # fmt: skip
+        self._together = Histogram(
+            "cosmos_batch_size", "How many jobs a completed job was made together with, itself among them.",
+            ["model"], buckets=_TOGETHER, registry=registry,
+        )  # fmt: skip
         self._verdicts = Counter(
             "cosmos_guardrail_verdicts", "What the guardrails said.", ["check", "state"], registry=registry
         )
@@ -117,6 +122,7 @@ class Metrics:
             self._placement.labels(model, part, placement).set(1)
         for verdict in report.guardrails:
             self._verdicts.labels(verdict.check, verdict.state).inc()
+        self._together.labels(model).observe(report.batch_size)
         if report.retried:
             self._retries.labels(model).inc()
 

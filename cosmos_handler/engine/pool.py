@@ -1,44 +1,23 @@
-"""One model process per GPU group: kept up, fed from the backlog, and its job failed the moment it dies."""
+"""One model process per GPU group: kept up, fed from the backlog, and its jobs failed the moment it dies."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.guardrail import Guardrails
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.child import WORKER, Child
+from cosmos_handler.engine.gathering import Gathering, can_share
 from cosmos_handler.engine.group import Group
 from cosmos_handler.engine.host_files import HostFiles
 from cosmos_handler.engine.job import Job
-from cosmos_handler.errors import (
-    Blocked,
-    CosmosError,
-    InvalidField,
-    JobFailed,
-    OutOfMemory,
-    Stopping,
-    WorkerDied,
-    WorkerFailed,
-    WorkerStuck,
-)
+from cosmos_handler.errors import JobFailed, Stopping, WorkerFailed
+from cosmos_handler.memory.planning import House
 from cosmos_handler.messages.machine import Machine, MemoryWish
-from cosmos_handler.messages.wire import (
-    Cancel,
-    Cancelled,
-    Done,
-    Failed,
-    Fatal,
-    FromWorker,
-    Learned,
-    Loading,
-    Progress,
-    Ready,
-    Setup,
-    Shutdown,
-    Token,
-)
+from cosmos_handler.messages.wire import Cancel, Fatal, Loading, Ready, RunTogether, Setup, Shutdown, encode
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +25,6 @@ log = logging.getLogger(__name__)
 _MAX_FAILED_STARTS = 3
 _SHUTDOWN_SECONDS = 3.0
 _MAX_LOOK_SECONDS = 5.0
-
-_DIED = "the process that held the model ended in the middle of the job"
-_STUCK = "the job came to a standstill and was given up"
 
 
 class Pool:
@@ -64,6 +40,7 @@ class Pool:
         warm_up_dir: Path | None = None,
         stuck_seconds: float | None = None,
         memory: MemoryWish = MemoryWish(),  # noqa: B008 - a frozen value
+        gathering: Gathering = Gathering(),  # noqa: B008 - likewise
         command: tuple[str, ...] = WORKER,
         restart_delay: Callable[[int], float] = lambda failures: 0.5 * 2**failures,
     ) -> None:
@@ -75,6 +52,7 @@ class Pool:
         self._warm_up_dir = None if warm_up_dir is None else str(warm_up_dir)
         self._stuck_seconds = stuck_seconds
         self.memory = memory
+        self._gathering = gathering
         self._restart_delay = restart_delay
         self._closing = False
 
@@ -101,7 +79,12 @@ class Pool:
     @property
     def num_running(self) -> int:
         """How many jobs run."""
-        return sum(group.job is not None for group in self.groups)
+        return sum(len(group.jobs) for group in self.groups)
+
+    def max_running(self, checkpoints: Sequence[Checkpoint]) -> int:
+        """How many jobs for some models can run at the same time, where they are alike."""
+        is_shared = any(can_share(checkpoint) for checkpoint in checkpoints)
+        return len(self.groups) * (self._gathering.max_batch_size if is_shared else 1)
 
     async def run(self, checkpoints: tuple[Checkpoint, ...], guardrails: Guardrails) -> None:
         """Keep a process up for every group, until cancelled. Raises SetupError when that is hopeless."""
@@ -124,15 +107,15 @@ class Pool:
             log.info("job %s cancelled while its result was stored", job.id)
             return
         for group in self.groups:
-            if group.job is job and group.child is not None:
+            if group.jobs.get(job.id) is job and group.child is not None:
                 await group.child.send(Cancel(job_id=job.id))
 
     async def shut_down(self) -> None:
         """Give up what runs and end every process: by asking, then by force."""
         self._closing = True
         for group in self.groups:
-            if group.job is not None:
-                group.job.fail(Stopping("the server is shutting down", retry_after_seconds=30))
+            for job in group.jobs.values():
+                job.fail(Stopping("the server is shutting down", retry_after_seconds=30))
         await asyncio.gather(*(_end(group.child) for group in self.groups if group.child is not None))
 
     async def _tend(
@@ -157,14 +140,14 @@ class Pool:
                 await child.send(setup)
                 if await self._became_ready(child, group):
                     failures = 0
-                    await self._serve(child, group)
+                    await self._serve(child, group, partial(self._house, checkpoints, guardrails, group))
                 else:
                     failures += 1
             finally:
                 group.ready, group.child = False, None
                 child.kill()
                 ending = await asyncio.shield(child.wait())
-                self._fail_job(group, ending)
+                group.fail_jobs(ending)
             log.log(
                 logging.INFO if self._closing else logging.ERROR, "model process %d ended with %s", child.pid, ending
             )
@@ -185,53 +168,58 @@ class Pool:
                 log.info("loaded %s of %s: %.2f GiB in %.1f s", message.part, message.model, gib, message.seconds)
         return False
 
-    async def _serve(self, child: Child, group: Group) -> None:
+    async def _serve(self, child: Child, group: Group, house: Callable[[], House | None]) -> None:
         async with asyncio.TaskGroup() as tasks:  # feeding cannot end unnoticed: no job would ever be taken again
-            others = [tasks.create_task(self._feed(child, group)), tasks.create_task(self._watch(child, group))]
+            others = [tasks.create_task(self._feed(child, group, house)), tasks.create_task(self._watch(child, group))]
             while (message := await child.inbox.get()) is not None:
                 group.heard_at = asyncio.get_running_loop().time()
-                _apply(message, group)
+                group.hear(message)
             for other in others:
                 other.cancel()
 
     async def _watch(self, child: Child, group: Group) -> None:
-        """End a process that says nothing of its job for too long; its end is then told as any other."""
+        """End a process that says nothing of its jobs for too long; its end is then told as any other."""
         most = self._stuck_seconds
         while most is not None:
             await asyncio.sleep(min(most / 4, _MAX_LOOK_SECONDS))
-            if group.job is not None and asyncio.get_running_loop().time() - group.heard_at > most:
-                log.error("job %s: nothing heard for %g s; its process is ended", group.job.id, most)
+            if group.jobs and asyncio.get_running_loop().time() - group.heard_at > most:
+                log.error("nothing heard of %s for %g s; its process is ended", ", ".join(group.jobs), most)
                 group.is_stuck, group.ready = True, False
                 child.kill()
                 return
 
-    async def _feed(self, child: Child, group: Group) -> None:
+    async def _feed(self, child: Child, group: Group, house: Callable[[], House | None]) -> None:
         while True:
             await self._backlog.wait()
-            job = self._backlog.take()
-            if job is None:
+            num_idle = sum(each.is_idle for each in self.groups)
+            jobs = await self._gathering.take(self._backlog, house(), num_idle=num_idle)
+            if not jobs:
                 continue
-            group.job, group.heard_at = job, asyncio.get_running_loop().time()
-            job.start()
-            log.info("job %s starts on %s", job.id, ",".join(group.devices))
-            try:
-                await child.send(job.message())
-            except ValueError:  # not to be put into JSON; a fault of ours, but of this job alone
-                log.exception("job %s cannot be told to a process", job.id)
-                job.fail(JobFailed("the task could not be handed to the model process"))
-            await job.released()
-            group.job = None
+            group.begin(jobs, now=asyncio.get_running_loop().time())
+            runs = [job.message() for job in jobs if _can_be_told(job)]
+            if runs:
+                await child.send(runs[0] if len(runs) == 1 else RunTogether(runs=tuple(runs)))
+            for job in jobs:
+                await job.released()
+            group.jobs = {}
 
-    def _fail_job(self, group: Group, ending: str) -> None:
-        job, group.job = group.job, None
-        is_stuck, group.is_stuck = group.is_stuck, False
-        if job is None:
-            return
-        # A cancel that the process did not live to confirm is still what the caller wanted.
-        if job.cancel_requested and job.cancel():
-            log.info("job %s cancelled; its process ended with %s", job.id, ending)
-        elif job.fail(WorkerStuck(_STUCK) if is_stuck else WorkerDied(_DIED)):
-            log.error("job %s failed: its process ended with %s", job.id, ending)
+    def _house(self, checkpoints: tuple[Checkpoint, ...], guardrails: Guardrails, group: Group) -> House | None:
+        """What plans for a group are held against; None before its machine is known."""
+        if group.machine is None:
+            return None
+        # The margins of all: a process begins with what the others have learned.
+        return House(checkpoints, guardrails, group.machine, self.memory, self.margins)
+
+
+def _can_be_told(job: Job) -> bool:
+    """Whether it can be put into JSON; one that cannot, a fault of ours, fails alone."""
+    try:
+        encode(job.message())
+    except ValueError:
+        log.exception("job %s cannot be told to a process", job.id)
+        job.fail(JobFailed("the task could not be handed to the model process"))
+        return False
+    return True
 
 
 async def _end(child: Child) -> None:
@@ -241,38 +229,3 @@ async def _end(child: Child) -> None:
             await child.wait()
     except TimeoutError:
         child.kill()
-
-
-def _apply(message: FromWorker, group: Group) -> None:
-    job = group.job
-    if isinstance(message, Learned):
-        group.margins[message.stage] = max(message.margin, group.margins.get(message.stage, 1.0))
-        return
-    if isinstance(message, Loading | Ready | Fatal):
-        raise WorkerFailed(f"the model process said {message.type} in the middle of its work: this is a bug")
-    if job is None or job.id != message.job_id:
-        log.warning("a late %s for job %s was dropped", message.type, message.job_id)
-    elif isinstance(message, Progress | Token):
-        job.report(message)
-    elif isinstance(message, Done):
-        group.job = None  # whatever becomes of the process now is not this job's end
-        job.hand_over(message)
-        log.info("job %s %s: %s", job.id, "made" if job.order else "completed", message.report.stage_seconds)
-    elif isinstance(message, Cancelled):
-        job.cancel()
-        log.info("job %s cancelled in %s after step %d", job.id, message.stage, message.step)
-    else:
-        job.fail(_error(message))
-        log.warning("job %s failed (%s)", job.id, message.reason)
-
-
-def _error(failed: Failed) -> CosmosError:
-    if failed.reason == "request":
-        return InvalidField(failed.field or "body", failed.problem, allowed=failed.allowed)
-    if failed.reason == "guardrail":
-        return Blocked(
-            failed.check or "guardrail", failed.problem, findings=[verdict.told() for verdict in failed.findings]
-        )
-    if failed.reason == "memory":
-        return OutOfMemory(failed.problem)
-    return JobFailed(failed.problem)

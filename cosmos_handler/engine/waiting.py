@@ -2,10 +2,11 @@
 
 import heapq
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cosmos_handler.engine.group import Group
 from cosmos_handler.engine.job import Job
+from cosmos_handler.memory.autoregressive import SHARED_STAGE
 
 
 def waiting_seconds(groups: Sequence[Group], queued: Iterable[Job]) -> float:
@@ -17,27 +18,43 @@ def waiting_seconds(groups: Sequence[Group], queued: Iterable[Job]) -> float:
     up = [group for group in groups if group.ready]
     if not up:
         return 0.0
-    free_at = [seconds_left(group.job) if group.job is not None else 0.0 for group in up]
+    free_at = [seconds_left(*group.jobs.values()) for group in up]
     heapq.heapify(free_at)
     for job in queued:
         heapq.heapreplace(free_at, free_at[0] + seconds_left(job))
     return free_at[0]
 
 
-def seconds_left(job: Job) -> float:
-    """What is left of a job: of the present stage at its own pace where that is known, of the rest as predicted."""
+def seconds_left(*jobs: Job) -> float:
+    """What is left of jobs that are made together, or of one: the stage that they share counts once."""
+    left = [_stages_left(job, num_together=len(jobs)) for job in jobs]
+    shared = max((stages.pop(SHARED_STAGE, 0.0) for stages in left), default=0.0)
+    return shared + sum(sum(stages.values()) for stages in left)
+
+
+def _stages_left(job: Job, *, num_together: int) -> dict[str, float]:
+    """What is left of each stage: of the present one at its own pace where that is known, of the rest as predicted."""
     if job.cancel_requested or job.made is not None or job.state.is_terminal:
-        return 0.0
+        return {}
     predicted = job.predicted
     if job.progress is None or job.progress.stage not in predicted:
-        return max(0.0, sum(predicted.values()) - job.seconds_running)
+        return _after(predicted, job.seconds_running / num_together)
     present = job.progress.stage
     at_this_pace = job.pace.seconds_left
     if at_this_pace is None:
         at_this_pace = max(0.0, predicted[present] - job.pace.seconds_in_stage)
     later = list(itertools.dropwhile(lambda name: name != present, predicted))[1:]
-    left = at_this_pace + sum(predicted[name] for name in later)
+    left = {present: at_this_pace} | {name: predicted[name] for name in later}
     for name, share in job.pace.shares.items():
-        if name != present and name not in later and 0 < share < 1:  # between two chunks
-            left += predicted.get(name, 0.0) * float(1 - share)
+        if name not in left and 0 < share < 1:  # between two chunks
+            left[name] = predicted.get(name, 0.0) * float(1 - share)
+    return left
+
+
+def _after(predicted: Mapping[str, float], seconds: float) -> dict[str, float]:
+    """What is left of stages that come one after the other, after some time."""
+    left = {}
+    for stage, whole in predicted.items():
+        left[stage] = max(0.0, whole - seconds)
+        seconds = max(0.0, seconds - whole)
     return left

@@ -93,7 +93,7 @@ class Context:
             self.parts.synchronize()  # what the outer one has begun is done in its own time
             self._note_peak()
         seconds_beside, self._seconds_inside, self._is_inside = self._seconds_inside, 0.0, True
-        self._announce(name, from_step, num_steps)
+        self.announce(name, from_step, num_steps)
         began = time.perf_counter()
         try:
             with self.parts.stage(name), self.parts.use(parts, lazily=lazily) as modules:
@@ -107,7 +107,7 @@ class Context:
             self.stage_seconds[name] = self.stage_seconds.get(name, 0.0) + seconds - self._seconds_inside
             self._seconds_inside, self._is_inside = seconds_beside + seconds, outer is not None
         if outer:  # and not after an error: the stage that it came in is the one to name
-            self._announce(*outer)
+            self.announce(*outer)
 
     def _note_peak(self, name: str | None = None) -> None:
         """What the device held since the stage began or went on; it is measured anew from here."""
@@ -118,13 +118,21 @@ class Context:
             self.stage_peak_bytes[name] = max(measured, self.stage_peak_bytes.get(name, 0))
         self.peak.reset()
 
-    def _announce(self, name: str, step: int, num_steps: int) -> None:
+    def announce(self, name: str, step: int, num_steps: int) -> None:
+        """Say where the run is."""
         self.stage_name, self.step_number, self._num_steps = name, step, num_steps
         self.on_progress(name, step, num_steps)
 
+    def add(self, other: "Context") -> None:
+        """The seconds and the peaks of another line, whose stages were this run's as well."""
+        for name, seconds in other.stage_seconds.items():
+            self.stage_seconds[name] = self.stage_seconds.get(name, 0.0) + seconds
+        for name, measured in other.stage_peak_bytes.items():
+            self.stage_peak_bytes[name] = max(measured, self.stage_peak_bytes.get(name, 0))
+
     def step(self, number: int, num_steps: int) -> None:
         """A step is done, counted from 1; raises Stopped when it was the last that anybody wants."""
-        self._announce(self.stage_name, number, num_steps)
+        self.announce(self.stage_name, number, num_steps)
         self.raise_if_cancelled()
 
     def raise_if_cancelled(self) -> None:

@@ -22,7 +22,7 @@ _FEWER_TOKENS = tuple(2**power for power in range(17, 7, -1))
 class House:
     """What one model process has loaded, and what it may use.
 
-    margins: for a stage's name, how many times the predicted work it takes, where that was learned.
+    margins: by margin_name, how many times the predicted work a stage takes, where that was learned.
     """
 
     checkpoints: tuple[Checkpoint, ...]
@@ -32,39 +32,53 @@ class House:
     margins: Mapping[str, float]
 
     def sheets(
-        self, task: Task, model: str, *, prompt_tokens: int | None = None
+        self, task: Task, model: str, *, prompt_tokens: int | None = None, batch_size: int = 1
     ) -> tuple[tuple[PartSheet, ...], tuple[StageSheet, ...]]:
         """The parts of the house and the stages of a task for one of its models.
 
         prompt_tokens: of a conversation; None: estimated, rather too many than too few.
+        batch_size: how many like tasks are done together.
         """
         by_name = {checkpoint.name: checkpoint for checkpoint in self.checkpoints}
         upsampling = task.upsampling if isinstance(task, Generation) else None
         reasoner = by_name[upsampling.model] if upsampling is not None else None
-        stages = stages_of(task, by_name[model], self.guardrails, reasoner, prompt_tokens=prompt_tokens)
-        return part_sheets(self.checkpoints, self.guardrails, for_model=model), tuple(self._learned(stages))
+        stages = stages_of(
+            task, by_name[model], self.guardrails, reasoner, prompt_tokens=prompt_tokens, batch_size=batch_size
+        )
+        return part_sheets(self.checkpoints, self.guardrails, for_model=model), tuple(self._learned(stages, batch_size))
 
     def unheeded(self) -> tuple[str, ...]:
         """What the deployer places by hand and none of the models has."""
         runs = [part_sheets(self.checkpoints, self.guardrails, for_model=model.name) for model in self.checkpoints]
         return tuple(sorted(self.wish.placement.keys() - {part.group for parts in runs for part in parts}))
 
-    def with_margin(self, stage: str, margin: float) -> "House":
-        """The same, with what was learned of a stage."""
-        return replace(self, margins={**self.margins, stage: margin})
+    def with_margin(self, name: str, margin: float) -> "House":
+        """The same, with what was learned of a stage. name: as margin_name has it."""
+        return replace(self, margins={**self.margins, name: margin})
 
-    def _learned(self, stages: Sequence[StageSheet]) -> Sequence[StageSheet]:
-        return [_times(stage, self.margins[stage.name]) if stage.name in self.margins else stage for stage in stages]
+    def _learned(self, stages: Sequence[StageSheet], batch_size: int) -> Sequence[StageSheet]:
+        learned = []
+        for stage in stages:
+            margin = self.margins.get(stage.name, 1.0)
+            if batch_size > 1:
+                margin *= self.margins.get(margin_name(stage.name, batch_size), 1.0)
+            learned.append(stage if margin == 1.0 else _times(stage, margin))
+        return learned
 
 
-def plan_for(task: Task, model: str, house: House) -> Plan:
-    """The plan of a task. Raises NothingFits.
+def margin_name(stage: str, batch_size: int) -> str:
+    """What is learned of a stage goes by its name; of batches by another, for which single tasks are none the worse."""
+    return stage if batch_size == 1 else f"{stage} together"
+
+
+def plan_for(task: Task, model: str, house: House, *, batch_size: int = 1) -> Plan:
+    """The plan of a task, or of several like it that are done together. Raises NothingFits.
 
     How long a conversation is shows only when its processor has read it: where the estimate does not fit, the plan is
     for as much of it as does, and the reasoner holds what there really is against that.
     """
     try:
-        return _plan(task, model, house)
+        return _plan(task, model, house, batch_size=batch_size)
     except NothingFits:
         if not isinstance(task, Answer):
             raise
@@ -74,8 +88,14 @@ def plan_for(task: Task, model: str, house: House) -> Plan:
         raise
 
 
-def _plan(task: Task, model: str, house: House, *, prompt_tokens: int | None = None) -> Plan:
-    parts, stages = house.sheets(task, model, prompt_tokens=prompt_tokens)
+def plan_together(tasks: Sequence[Task], model: str, house: House) -> Plan:
+    """The plan of several tasks that are done together, like one another but for their prompts. Raises NothingFits."""
+    largest = max(tasks, key=lambda task: len(task.prompt) if isinstance(task, Generation) else 0)
+    return plan_for(largest, model, house, batch_size=len(tasks))
+
+
+def _plan(task: Task, model: str, house: House, *, prompt_tokens: int | None = None, batch_size: int = 1) -> Plan:
+    parts, stages = house.sheets(task, model, prompt_tokens=prompt_tokens, batch_size=batch_size)
     return choose(parts, stages, house.machine, rules_for(house.wish, parts))
 
 

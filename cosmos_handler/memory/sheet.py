@@ -1,6 +1,6 @@
 """What the planner knows of a run: parts and stages, as plain numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # The rows of NVIDIA's tables of offloading, which are the units in which parts are placed together.
 GROUPS = ("prompt_upsampler", "guardrails", "text_encoder", "diffusion_decoder", "tokenizer", "transformer")
@@ -79,3 +79,13 @@ class StageSheet:
     num_entries: int = 1
     num_forwards: int = 1
     tiled_working_bytes: int | None = None
+
+    def times(self, count: int) -> "StageSheet":
+        """The same done so many times, one after the other."""
+        entries, forwards = self.num_entries * count, self.num_forwards * count
+        return replace(self, work=self.work.times(count), num_entries=entries, num_forwards=forwards)
+
+    def beside(self, waiting_bytes: int) -> "StageSheet":
+        """The same while something else waits on the device."""
+        tiled = None if self.tiled_working_bytes is None else self.tiled_working_bytes + waiting_bytes
+        return replace(self, working_bytes=self.working_bytes + waiting_bytes, tiled_working_bytes=tiled)

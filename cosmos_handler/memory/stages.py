@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cosmos_handler.artifacts.checkpoint import CONTROL_PART, Checkpoint, Part
 from cosmos_handler.artifacts.guardrail import Guardrails
 from cosmos_handler.memory.answering import answering_stage, text_tokens
-from cosmos_handler.memory.autoregressive import continuing_stages
+from cosmos_handler.memory.autoregressive import continuing_stages, in_batch
 from cosmos_handler.memory.chunks import count_chunks, overlap_frames
 from cosmos_handler.memory.guarding import guard_frames_stages, guard_prompt_stage
 from cosmos_handler.memory.making import Networks, Wanted, making_stages
@@ -36,11 +36,15 @@ def stages_of(
     reasoner: Checkpoint | None = None,
     *,
     prompt_tokens: int | None = None,
+    batch_size: int = 1,
 ) -> tuple[StageSheet, ...]:
     """The stages of a task in order; those that need the host alone are none.
 
     reasoner: the checkpoint of the task's upsampling. prompt_tokens: of a conversation with its media, where known.
+    batch_size: how many like tasks are done together. Raises TypeError for more than one that cannot be.
     """
+    if batch_size > 1 and not isinstance(task, Continue):
+        raise TypeError(f"a batch of {task.kind} was asked for, which share no stage: this is a bug")
     if isinstance(task, Answer):
         return (answering_stage("generate", task, checkpoint, prompt_tokens=prompt_tokens),)
     stages = [*guard_prompt_stage(guardrails, _prompts(task))]
@@ -49,12 +53,14 @@ def stages_of(
             raise TypeError(f"the stages of {task.upsampling.model} were asked for without it: this is a bug")
         stages.append(answering_stage("upsample_prompt", task.upsampling.question, reasoner))
     if isinstance(task, Continue):
-        stages += continuing_stages(task, checkpoint)
+        stages += continuing_stages(task, checkpoint, batch_size=batch_size)
     else:
         networks = networks_of(checkpoint, task)
         vocabulary = networks.transformer.config.get("vocab_size", _USUAL_VOCABULARY)
         stages += making_stages(_wanted(task, vocabulary), networks)
     stages += guard_frames_stages(guardrails, task.num_output_frames, *_output_size(task))
+    if isinstance(task, Continue) and batch_size > 1:
+        stages = in_batch(stages, task, checkpoint, batch_size)
     return tuple(stages)
 
 

@@ -31,8 +31,9 @@ class Report(Value):
 
     plan: part → where its weights lay. offload: what chose that: "auto", a row of NVIDIA's tables, or "by hand".
     decode: "tiled" where the VAE decoded in overlapping tiles, which changes pixels.
-    stages: what was predicted of each and how it went. retried: it ran out of device memory once, and was run again
-    with a smaller plan. predicted_peak_bytes, predicted_seconds: of the whole run.
+    stages: what was predicted of each and how it went. retried: the device had too little memory once, for it or for
+    those that it was made with, and it was run again. predicted_peak_bytes, predicted_seconds: of the whole run.
+    batch_size: how many jobs were made together, whose plan and shared stages these are then.
     upsampled_prompt: what a reasoner made of the prompt, where that was asked for.
     guardrails: in the order in which they ran, then those that are switched off; none for an answer in words.
     guidance_usual: the guidance of a generated answer as unconditional + g (conditional - unconditional).
@@ -54,6 +55,7 @@ class Report(Value):
     retried: bool = False
     predicted_peak_bytes: int | None = None
     predicted_seconds: float | None = None
+    batch_size: int = 1
 
 
 class VideoOutput(Value):

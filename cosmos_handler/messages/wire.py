@@ -44,6 +44,13 @@ class Run(Value):
     folder: str
 
 
+class RunTogether(Value):
+    """Do these in one batch where their work is the same; each ends by itself."""
+
+    type: Literal["run_together"] = "run_together"
+    runs: tuple[Run, ...]
+
+
 class Cancel(Value):
     """Stop this at the next step."""
 
@@ -80,7 +87,10 @@ class Ready(Value):
 
 
 class Learned(Value):
-    """A stage takes more of the device than was reckoned: margin times as much, beside the weights."""
+    """A stage takes more of the device than was reckoned: margin times as much, beside the weights.
+
+    stage: as `memory.planning.margin_name` has it, which tells batches apart.
+    """
 
     type: Literal["learned"] = "learned"
     stage: str
@@ -147,7 +157,7 @@ class Cancelled(Value):
     step: int
 
 
-ToWorker = Setup | Run | Cancel | Shutdown
+ToWorker = Setup | Run | RunTogether | Cancel | Shutdown
 FromWorker = Loading | Ready | Learned | Fatal | Progress | Token | Done | Failed | Cancelled
 
 # An error that goes to the log must not carry prompts or answers there.

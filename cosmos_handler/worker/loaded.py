@@ -19,7 +19,7 @@ from cosmos_handler.memory.host import SharedFiles
 from cosmos_handler.memory.nearest import nearest_task
 from cosmos_handler.memory.place import PlacedParts, Residence
 from cosmos_handler.memory.plan import NothingFits, Plan
-from cosmos_handler.memory.planning import House, fits, plan_for
+from cosmos_handler.memory.planning import House, fits, margin_name, plan_for
 from cosmos_handler.memory.probe import measure_machine
 from cosmos_handler.memory.usual import smallest_task, usual_task
 from cosmos_handler.messages.machine import Machine
@@ -62,12 +62,13 @@ class Loaded:
         """What plans are held against."""
         return self.house.machine
 
-    def learn(self, stage: str, times: float) -> None:
+    def learn(self, stage: str, times: float, *, batch_size: int) -> None:
         """A stage takes more than was planned: so many times as much beside the weights. The front hears of it."""
-        margin = times * self.house.margins.get(stage, 1.0)
-        self.house = self.house.with_margin(stage, margin)
-        self._send(Learned(stage=stage, margin=margin))
-        log.warning("from now on %.2f times the reckoned working memory is planned for %s", margin, stage)
+        name = margin_name(stage, batch_size)
+        margin = times * self.house.margins.get(name, 1.0)
+        self.house = self.house.with_margin(name, margin)
+        self._send(Learned(stage=name, margin=margin))
+        log.warning("from now on %.2f times the reckoned working memory is planned for %s", margin, name)
 
     def _load(self, checkpoint: Checkpoint) -> None:
         family = family_class(checkpoint.family)

@@ -10,7 +10,19 @@ import torch
 from pydantic import BaseModel
 
 from cosmos_handler.errors import SetupError
-from cosmos_handler.messages.wire import Cancel, Failed, Fatal, Run, Setup, Shutdown, decode_to_worker, encode
+from cosmos_handler.messages.wire import (
+    Cancel,
+    Cancelled,
+    Done,
+    Failed,
+    Fatal,
+    Run,
+    RunTogether,
+    Setup,
+    Shutdown,
+    decode_to_worker,
+    encode,
+)
 from cosmos_handler.redaction import remember, texts_in
 from cosmos_handler.worker.session import Session
 
@@ -23,8 +35,9 @@ class Loop:
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
         self._sending = threading.Lock()
-        self._inbox: queue.SimpleQueue[Setup | Run] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Setup | Run | RunTogether] = queue.SimpleQueue()
         self._cancelled: set[str] = set()
+        self._ended: set[str] = set()
         self._session: Session | None = None
 
     def run(self) -> None:
@@ -42,25 +55,39 @@ class Loop:
                 if isinstance(message, Setup):
                     self.send(Fatal(problem="the models could not be set up; the log above has the reason"))
                     return
-                self.send(Failed(job_id=message.job_id, reason="internal", problem="an internal fault; the log has it"))
+                self._fail(message)
                 if isinstance(error, torch.AcceleratorError):
                     return  # every later call on this device would fail too; a new process gets a clean one
 
     def send(self, message: BaseModel) -> None:
         """Tell the serving process."""
+        if isinstance(message, Done | Failed | Cancelled):
+            self._ended.add(message.job_id)
         with self._sending:
             self._pipe.send_bytes(encode(message))
 
-    def _handle(self, message: Setup | Run) -> None:
+    def _handle(self, message: Setup | Run | RunTogether) -> None:
         if isinstance(message, Setup):
             self._session = Session(message, send=self.send)
         elif self._session is None:
             raise RuntimeError("a Run came before the Setup: this is a bug")
         else:
-            said = texts_in(message.task.model_dump())
-            remember(text for text in said if not text.startswith(message.folder))
-            self._cancelled &= {message.job_id}  # earlier jobs have ended: a cancel that came too late for them is moot
-            self._session.run(message, is_cancelled=lambda: message.job_id in self._cancelled)
+            runs, self._ended = _runs(message), set()
+            for run in runs:
+                remember(text for text in texts_in(run.task.model_dump()) if not text.startswith(run.folder))
+            # Earlier jobs have ended: a cancel that came too late for them is moot.
+            self._cancelled &= {run.job_id for run in runs}
+            self._session.run_together(runs, is_cancelled=lambda job_id: job_id in self._cancelled)
+
+    def _fail(self, message: Run | RunTogether) -> None:
+        """End the job that a fault came up in, or all those that it did; the others are begun anew."""
+        left = [run for run in _runs(message) if run.job_id not in self._ended]
+        present = None if self._session is None else self._session.present
+        faulty = [run for run in left if run.job_id == present] or left
+        for run in faulty:
+            self.send(Failed(job_id=run.job_id, reason="internal", problem="an internal fault; the log has it"))
+        if others := tuple(run for run in left if run not in faulty):
+            self._inbox.put(RunTogether(runs=others))
 
     def _listen(self) -> None:
         while True:
@@ -77,3 +104,7 @@ class Loop:
                 os._exit(0)
             else:
                 self._inbox.put(message)
+
+
+def _runs(message: Run | RunTogether) -> tuple[Run, ...]:
+    return message.runs if isinstance(message, RunTogether) else (message,)

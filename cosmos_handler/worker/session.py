@@ -5,24 +5,27 @@ too little memory after all is done once more, by a plan that takes less.
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 from pydantic import BaseModel
 
 from cosmos_handler.artifacts.defaults import usual_guidance
 from cosmos_handler.errors import Blocked, RequestError
-from cosmos_handler.families.base import Context, Stopped, Words
+from cosmos_handler.families.base import Context, Frames, Stopped, Words
 from cosmos_handler.families.embeddings import TextCache
+from cosmos_handler.families.together import SharingFamily
 from cosmos_handler.memory.plan import NothingFits, Plan
-from cosmos_handler.memory.planning import plan_below, plan_for
+from cosmos_handler.memory.planning import plan_below, plan_for, plan_together
 from cosmos_handler.memory.probe import Peak
-from cosmos_handler.messages.machine import StageReport
 from cosmos_handler.messages.results import Output, Report
 from cosmos_handler.messages.tasks import Generation
 from cosmos_handler.messages.wire import Cancelled, Done, Failed, Progress, Ready, Run, Setup, Token
 from cosmos_handler.redaction import remember
+from cosmos_handler.worker.attempt import Attempt
+from cosmos_handler.worker.company import Company
 from cosmos_handler.worker.delivery import file_output, words_output
 from cosmos_handler.worker.guarding import Inspected
 from cosmos_handler.worker.loaded import Loaded
@@ -37,24 +40,17 @@ Send = Callable[[BaseModel], None]
 _MARGIN_AFTER_FAILURE = 1.2
 
 
-@dataclass
-class _Attempt:
-    """One try at a run. has_spoken: words have gone out, which cannot be taken back."""
-
-    plan: Plan
-    context: Context
-    inspected: Inspected
-    is_second: bool
-    has_spoken: bool = False
-
-
 class Session:
-    """All models of this process. Raises SetupError where they cannot be loaded."""
+    """All models of this process. Raises SetupError where they cannot be loaded.
+
+    present: the job that alone is worked on, or was when a fault of ours came up; None while several share a stage.
+    """
 
     def __init__(self, setup: Setup, *, send: Send) -> None:
         self._send = send
         self._device = setup.device
         self._is_warming = False
+        self.present: str | None = None
         self._peak = Peak(setup.device)
         self._loaded = Loaded(setup, send=send)
         if setup.warm_up_dir is not None:
@@ -77,17 +73,32 @@ class Session:
         finally:
             self._send, self._is_warming = told, False
 
-    def run(self, message: Run, *, is_cancelled: Callable[[], bool]) -> None:
-        """Do one job and say how it ended. Faults that are nobody's but ours go up to the loop."""
+    def run_together(self, messages: Sequence[Run], *, is_cancelled: Callable[[str], bool]) -> None:
+        """Do several jobs, alike and of one model, and say how each ended. is_cancelled: by the job's id.
+
+        Those that have not ended when it shows that they cannot be made in one batch are made one by one.
+        """
+        self.present = None
+        attempts = self._in_batch(messages, is_cancelled) if len(messages) > 1 else ()
+        ended = {attempt.run.job_id for attempt in attempts if attempt.has_ended}
+        for message in messages:
+            if message.job_id not in ended:
+                self.run(message, is_cancelled=partial(is_cancelled, message.job_id), retried=bool(attempts))
+
+    def run(self, message: Run, *, is_cancelled: Callable[[], bool], retried: bool = False) -> None:
+        """Do one job and say how it ended. Faults that are nobody's but ours go up to the loop.
+
+        retried: whether this is after the device had too little memory for it and others together.
+        """
         try:
             plan = plan_for(message.task, message.model, self._loaded.house)
         except NothingFits as error:
             self._send(Failed(job_id=message.job_id, reason="memory", problem=f"it does not fit: {error.problem}"))
             return
-        attempt: _Attempt | None = self._attempt(message, plan, is_cancelled, is_second=False)
+        attempt: Attempt | None = self._attempt(message, plan, is_cancelled, retried=retried)
         while attempt is not None:
             try:
-                self._run(message, attempt)
+                self._run(attempt)
             except torch.OutOfMemoryError:
                 stage, summary = attempt.context.stage_name, attempt.plan.summary()
                 log.exception("out of device memory in %s, with the plan: %s", stage, summary)
@@ -96,7 +107,41 @@ class Session:
             # Not in the handler: the error's traceback holds on to all that the failed run has on the device.
             attempt = self._after_failure(message, attempt, is_cancelled)
 
-    def _attempt(self, message: Run, plan: Plan, is_cancelled: Callable[[], bool], *, is_second: bool) -> _Attempt:
+    def _in_batch(self, messages: Sequence[Run], is_cancelled: Callable[[str], bool]) -> Sequence[Attempt]:
+        """Try to make all in one batch; none of the tries that it gives back was made where there is no plan for it."""
+        model = messages[0].model
+        try:
+            plan = plan_together([message.task for message in messages], model, self._loaded.house)
+        except NothingFits as error:
+            log.warning("%d jobs are made one by one: together, %s", len(messages), error.problem)
+            return ()
+        attempts = [
+            self._attempt(message, plan, partial(is_cancelled, message.job_id), batch_size=len(messages))
+            for message in messages
+        ]
+        failed_stage = self._try_batch(model, attempts)
+        if failed_stage is not None:
+            self._clear_after(failed_stage, batch_size=len(messages))
+            log.warning("those of the %d jobs that have not ended are made one by one", len(messages))
+        return attempts
+
+    def _try_batch(self, model: str, attempts: Sequence[Attempt]) -> str | None:
+        """The stage in which the device had too little memory, if it had."""
+        family = self._loaded.families[model]
+        if not isinstance(family, SharingFamily):
+            raise TypeError(f"{model} cannot make several together: this is a bug")
+        company = Company(family, attempts, begin=self._begin, finish=self._finish, ending=self._ending)
+        try:
+            company.run()
+        except torch.OutOfMemoryError:
+            stage, summary = company.stage_name, attempts[0].plan.summary()
+            log.exception("out of device memory in %s for %d jobs, with the plan: %s", stage, len(attempts), summary)
+            return stage
+        return None
+
+    def _attempt(
+        self, message: Run, plan: Plan, is_cancelled: Callable[[], bool], *, batch_size: int = 1, retried: bool = False
+    ) -> Attempt:
         job_id = message.job_id
 
         def on_words(text: str, reasoning: bool) -> None:
@@ -115,66 +160,84 @@ class Session:
             text_cache=TextCache(0) if self._is_warming else self._loaded.text_cache,
             spare_bytes=plan.spare_bytes,
         )
-        attempt = _Attempt(plan, context, self._loaded.guards.begin(context), is_second)
+        attempt = Attempt(message, plan, context, self._loaded.guards.begin(context), batch_size, retried)
         return attempt
 
-    def _run(self, message: Run, attempt: _Attempt) -> None:
-        context, inspected, job_id = attempt.context, attempt.inspected, message.job_id
+    def _run(self, attempt: Attempt) -> None:
+        with self._ending(attempt):
+            self._begin(attempt)
+            self._finish(attempt, self._loaded.families[attempt.run.model].run(attempt.run.task, attempt.context))
+
+    def _begin(self, attempt: Attempt) -> None:
+        """What comes before the run."""
+        attempt.context.raise_if_cancelled()
+        self._loaded.residence.apply(attempt.plan)
+        attempt.run = self._guarded_prompt(attempt.run, attempt.context, attempt.inspected)
+
+    def _finish(self, attempt: Attempt, made: Frames | Words) -> None:
+        """What comes after it."""
+        message, context = attempt.run, attempt.context
+        context.raise_if_cancelled()
+        if isinstance(made, Words):
+            output = words_output(made)
+        elif isinstance(message.task, Generation):
+            frames = attempt.inspected.frames(made.frames[: made.num_output_frames])
+            output = file_output(message, message.task, made, frames, context, self._report(attempt))
+        else:
+            raise TypeError("frames came of a task that makes none: this is a bug")
+        self._done(attempt, output)
+
+    @contextmanager
+    def _ending(self, attempt: Attempt) -> Iterator[None]:
+        """Around what is done for one job: says how it ended where that goes no further."""
+        job_id, context = attempt.run.job_id, attempt.context
+        before, self.present = self.present, job_id
         try:
-            context.raise_if_cancelled()
-            self._loaded.residence.apply(attempt.plan)
-            message = self._guarded_prompt(message, context, inspected)
-            made = self._loaded.families[message.model].run(message.task, context)
-            context.raise_if_cancelled()
-            if isinstance(made, Words):
-                output = words_output(made)
-            elif isinstance(message.task, Generation):
-                frames = inspected.frames(made.frames[: made.num_output_frames])
-                report = self._report(message, attempt)
-                output = file_output(message, message.task, made, frames, context, report)
-            else:
-                raise TypeError("frames came of a task that makes none: this is a bug")
-            self._done(message, attempt, output)
+            yield
         except Stopped:
             self._loaded.residence.release_cache()
-            self._send(Cancelled(job_id=job_id, stage=context.stage_name, step=context.step_number))
+            self._end(attempt, Cancelled(job_id=job_id, stage=context.stage_name, step=context.step_number))
         except Blocked as error:
-            self._send(
-                Failed(
-                    job_id=job_id,
-                    reason="guardrail",
-                    problem=error.problem,
-                    check=error.check,
-                    findings=inspected.verdicts(),
-                )
-            )
+            self._end(attempt, attempt.blocked(error))
         except RequestError as error:
-            self._send(_refusal(job_id, error))
+            self._end(attempt, attempt.refused(error))
+        self.present = before
 
-    def _done(self, message: Run, attempt: _Attempt, output: Output) -> None:
-        self._send(Done(job_id=message.job_id, output=output, report=self._report(message, attempt)))
+    def _end(self, attempt: Attempt, message: Done | Failed | Cancelled) -> None:
+        attempt.has_ended = True
+        self._send(message)
+
+    def _done(self, attempt: Attempt, output: Output) -> None:
+        self._end(attempt, Done(job_id=attempt.run.job_id, output=output, report=self._report(attempt)))
         if self._device != "cuda" or self._is_warming:
             return  # what the process holds is no measure of what plans reckon with
         for stage in attempt.plan.stages:
             measured = attempt.context.stage_peak_bytes.get(stage.name)
             if measured is not None and measured > stage.peak_bytes and stage.working_bytes:
-                self._loaded.learn(stage.name, (measured - stage.weights_bytes) / stage.working_bytes)
+                times = (measured - stage.weights_bytes) / stage.working_bytes
+                self._loaded.learn(stage.name, times, batch_size=attempt.batch_size)
 
-    def _after_failure(self, message: Run, attempt: _Attempt, is_cancelled: Callable[[], bool]) -> _Attempt | None:
+    def _clear_after(self, stage: str, *, batch_size: int = 1) -> None:
+        """The device had too little memory in a stage: it is empty then, and the stage reckoned to take more."""
+        self._loaded.residence.clear()
+        self._loaded.learn(stage, _MARGIN_AFTER_FAILURE, batch_size=batch_size)
+
+    def _after_failure(self, message: Run, attempt: Attempt, is_cancelled: Callable[[], bool]) -> Attempt | None:
         """What to try after the device had too little memory; None where the job has ended with that."""
         stage = attempt.context.stage_name
-        self._loaded.residence.clear()
-        self._loaded.learn(stage, _MARGIN_AFTER_FAILURE)
+        self._clear_after(stage)
         problem = f"the device ran out of memory in {stage}; ask for fewer frames or a smaller size"
-        if not attempt.is_second and not attempt.has_spoken:
+        if not attempt.is_last and not attempt.has_spoken:
             try:
                 lower = plan_below(attempt.plan, message.task, message.model, self._loaded.house)
             except NothingFits as error:
                 problem = f"{problem} ({error.problem})"
             else:
                 log.warning("job %s is run again, with less on the device: %s", message.job_id, lower.summary())
-                return self._attempt(message, lower, is_cancelled, is_second=True)
-        self._send(Failed(job_id=message.job_id, reason="memory", problem=problem))
+                again = self._attempt(message, lower, is_cancelled, retried=True)
+                again.is_last = True
+                return again
+        self._end(attempt, Failed(job_id=message.job_id, reason="memory", problem=problem))
         return None
 
     def _guarded_prompt(self, message: Run, context: Context, inspected: Inspected) -> Run:
@@ -195,8 +258,8 @@ class Session:
     def _device_name(self) -> str:
         return str(torch.cuda.get_device_name()) if self._device == "cuda" else "cpu"
 
-    def _report(self, message: Run, attempt: _Attempt) -> Report:
-        checkpoint, task, context = self._loaded.checkpoints[message.model], message.task, attempt.context
+    def _report(self, attempt: Attempt) -> Report:
+        checkpoint, task, context = self._loaded.checkpoints[attempt.run.model], attempt.run.task, attempt.context
         guarded = isinstance(task, Generation)
         plan = attempt.plan
         placements = plan.of(checkpoint.name)
@@ -216,36 +279,9 @@ class Session:
             upsampled_prompt=task.prompt if isinstance(task, Generation) and task.upsampling else None,
             decode=plan.decode,
             offload=plan.offload,
-            stages=_stages(plan, context),
-            retried=attempt.is_second,
+            stages=attempt.stages(),
+            retried=attempt.retried,
             predicted_peak_bytes=plan.peak_bytes,
             predicted_seconds=plan.seconds,
+            batch_size=attempt.batch_size,
         )
-
-
-def _stages(plan: Plan, context: Context) -> tuple[StageReport, ...]:
-    """Every stage that was gone through, beside what was planned for it."""
-    reports = []
-    for name, seconds in context.stage_seconds.items():
-        planned = plan.stage(name)
-        reports.append(
-            StageReport(
-                stage=name,
-                predicted_peak_bytes=planned.peak_bytes if planned else None,
-                measured_peak_bytes=context.stage_peak_bytes.get(name),
-                predicted_seconds=planned.seconds if planned else None,
-                copy_seconds=planned.copy_seconds if planned else None,
-                seconds=seconds,
-            )
-        )
-    return tuple(reports)
-
-
-def _refusal(job_id: str, error: RequestError) -> Failed:
-    return Failed(
-        job_id=job_id,
-        reason="request",
-        problem=getattr(error, "problem", None) or str(error),
-        field=getattr(error, "field", None),
-        allowed=getattr(error, "allowed", None),
-    )

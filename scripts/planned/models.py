@@ -44,16 +44,22 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True)
 class Model:
-    """A model that plans can be made for. others: those that would be loaded beside it. kind: of ones not served."""
+    """A model that plans can be made for. others: those that would be loaded beside it. kind: of ones not served.
+
+    batch_size: how many requests that are alike are planned for together.
+    """
 
     name: str
     others: tuple[Checkpoint, ...]
     guardrails: Guardrails
     checkpoint: Checkpoint | None = None
     kind: CatalogueModel | None = None
+    batch_size: int = 1
 
     def task(self, request: Request) -> Task:
         """Its usual task with what is asked for. Raises BadRequest."""
+        if self.batch_size > 1 and (self.checkpoint is None or self.checkpoint.family != "autoregressive"):
+            raise BadRequest(f"{self.name} makes one at a time: autoregressive models alone make several together")
         if self.checkpoint is not None:
             limits = self.checkpoint.generation
             return _changed(usual_task(self.checkpoint), request, limits.max_frames if limits else None)
@@ -64,7 +70,8 @@ class Model:
     def plan(self, task: Task, machine: Machine, wish: MemoryWish) -> Plan:
         """Raises NothingFits."""
         if self.checkpoint is not None:
-            return plan_for(task, self.name, House(self.others, self.guardrails, machine, wish, {}))
+            house = House(self.others, self.guardrails, machine, wish, {})
+            return plan_for(task, self.name, house, batch_size=self.batch_size)
         if self.kind is None or self.kind.request is None or not isinstance(task, Generation):
             raise AssertionError(f"{self.name} cannot be planned: this is a bug")
         parts = self.kind.part_sheets()

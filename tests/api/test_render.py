@@ -30,7 +30,8 @@ def video_done(report: Report, path: str = "/nowhere/video.mp4") -> Done:
 def test_the_header_is_ascii_json_of_at_most_2048_bytes(name: str, model: str, seconds: float) -> None:
     stages = {"encode_text": seconds, "denoise": seconds, "decode": seconds, "encode_video": seconds}
     update = {"model": model, "stage_seconds": stages, "peak_device_bytes": 2**47, "stages": STAGES, "retried": True}
-    report = REPORT.model_copy(update=update | {"predicted_peak_bytes": 2**47, "predicted_seconds": seconds})
+    update |= {"predicted_peak_bytes": 2**47, "predicted_seconds": seconds, "batch_size": 64}
+    report = REPORT.model_copy(update=update)
     shown = headers(video_job(name), video_done(report))["X-Cosmos-Result"]
     assert len(shown.encode("ascii")) <= 2048
     assert json.loads(shown)["model"] == model
@@ -52,7 +53,13 @@ STAGES = tuple(
 
 def test_an_answer_says_what_was_planned_and_what_came_of_it(tmp_path: Path) -> None:
     (tmp_path / "video.mp4").write_bytes(b"")
-    planned = {"stages": STAGES, "predicted_peak_bytes": 2**34, "predicted_seconds": 60.00004, "retried": True}
+    planned = {
+        "stages": STAGES,
+        "predicted_peak_bytes": 2**34,
+        "predicted_seconds": 60.00004,
+        "retried": True,
+        "batch_size": 5,
+    }
     report = REPORT.model_copy(update=planned | {"decode": "tiled", "offload": "all"})
     shown = as_json(video_job(None), video_done(report, str(tmp_path / "video.mp4")))
     assert (shown["decode"], shown["offload"], shown["retried"]) == ("tiled", "all", True)
@@ -65,7 +72,9 @@ def test_an_answer_says_what_was_planned_and_what_came_of_it(tmp_path: Path) -> 
         "copy_seconds": 0.0,
         "seconds": 12.3,
     }
+    assert shown["batch_size"] == 5
     plain = as_json(job(), done())
+    assert plain["batch_size"] == 1
     assert "retried" not in plain
     assert (plain["decode"], plain["stages"], plain["predicted_seconds"]) == ("exact", [], None)
 

@@ -1,6 +1,7 @@
 """Permits are bounded and given back once; the line is first come, first served, and loses nothing."""
 
 import asyncio
+import itertools
 
 import pytest
 from hypothesis import strategies as st
@@ -12,6 +13,10 @@ from cosmos_handler.errors import BacklogFull
 from tests.fakes import job
 
 LIMIT = 3
+
+
+def kind(each: Job, kinds: int) -> int:
+    return int(each.id.removeprefix("job-")) // 2 % kinds
 
 
 class Line(RuleBasedStateMachine):
@@ -69,6 +74,19 @@ class Line(RuleBasedStateMachine):
     def take(self) -> None:
         expected = self.waiting.pop(0) if self.waiting else None
         assert self.backlog.take() is expected
+
+    @rule(kinds=st.integers(1, 3), most=st.integers(1, 4))
+    def look_at_those_that_are_alike(self, kinds: int, most: int) -> None:
+        alike = list(itertools.takewhile(lambda job: kind(job, kinds) == kind(self.waiting[0], kinds), self.waiting))
+        found = self.backlog.first_alike(lambda one, other: kind(one, kinds) == kind(other, kinds), most=most)
+        assert found == tuple(alike[:most])
+
+    @rule(data=st.data())
+    def take_some(self, data: st.DataObject) -> None:
+        wanted = data.draw(st.lists(st.sampled_from(self.waiting), unique_by=id)) if self.waiting else []
+        expected = tuple(itertools.takewhile(lambda job: job in wanted, self.waiting))
+        self.waiting = self.waiting[len(expected) :]
+        assert self.backlog.take_first_of([*wanted, job()]) == expected
 
     @invariant()
     def counts(self) -> None:

@@ -15,8 +15,10 @@ from cosmos_handler.engine import engine as room
 from cosmos_handler.engine import foresight
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.engine import Engine
+from cosmos_handler.engine.gathering import Gathering
 from cosmos_handler.engine.group import Group
 from cosmos_handler.engine.jobstore import JobStore, KeepLimits
+from cosmos_handler.engine.pool import Pool
 from cosmos_handler.errors import (
     CosmosError,
     DecoderFailed,
@@ -31,7 +33,7 @@ from cosmos_handler.memory.plan import Plan, StagePlan
 from cosmos_handler.messages.tasks import Answer
 from cosmos_handler.schemas.invocation import parse
 from cosmos_handler.schemas.upload import Upload
-from tests.fakes import CARD, REASON, IdleEngine, question
+from tests.fakes import CARD, CODES, REASON, IdleEngine, question
 
 
 @pytest.fixture
@@ -166,11 +168,12 @@ def test_who_needs_the_answer_now_is_not_let_in_behind_too_much(
     async def run() -> None:
         store = JobStore(engine, KeepLimits(retention_seconds=60, max_bytes=2**30))
         async with engine.submit(asked, "mp4") as first:
-            assert first.predicted == {"generate": 40}
+            assert (first.predicted, first.window) == ({"generate": 40}, "whole")
             with pytest.raises(WaitOverWindow):
                 async with engine.submit(asked, "mp4"):
                     raise AssertionError("it was let in")
-            await store.create(asked, "mp4")  # who can come again for it
+            kept = await store.create(asked, "mp4")  # who can come again for it
+            assert kept.job.window == "none"
         await store.close()
 
     monkeypatch.setattr(foresight, "refuse_impossible", lambda *_, **__: plan)
@@ -179,6 +182,19 @@ def test_who_needs_the_answer_now_is_not_let_in_behind_too_much(
     engine._foresight = foresight.Foresight(engine._pool, (REASON,), NO_GUARDRAILS, window_seconds=60)
     asyncio.run(run())
     assert 'outcome="wait_over_window"} 1.0' in engine.metrics.text().decode()
+
+
+@pytest.mark.parametrize(("groups", "max_batch_size", "max_running"), [(1, 1, 1), (2, 1, 2), (2, 3, 6), (2, 8, 10)])
+def test_no_more_run_than_have_a_place(
+    engine: Engine, backlog: Backlog, groups: int, max_batch_size: int, max_running: int
+) -> None:
+    backlog.max_jobs = 10
+    each = [Group(devices=(str(number),)) for number in range(groups)]
+    gathering = Gathering(max_batch_size)
+    engine._pool = Pool(each, backlog, environment={}, cpu_threads=1, gathering=gathering)
+    assert engine.max_running == groups  # a reasoner answers one question at a time
+    engine._checkpoints = (REASON, CODES)
+    assert engine.max_running == max_running
 
 
 def test_nothing_is_planned_before_a_process_is_ready(engine: Engine, tmp_path: Path) -> None:

@@ -51,6 +51,16 @@ def test_a_completed_job() -> None:
     assert told["cosmos_guardrail_verdicts_total", "blocklist", "passed"] == 1
 
 
+def test_how_many_jobs_were_made_together() -> None:
+    metrics = Metrics()
+    for batch_size in (1, 3, 3, 3):
+        metrics.ended(completed(REPORT.model_copy(update={"batch_size": batch_size})))
+    told = values(metrics)
+    assert (told["cosmos_batch_size_count", "predict"], told["cosmos_batch_size_sum", "predict"]) == (4, 10)
+    below = {size: told["cosmos_batch_size_bucket", size, "predict"] for size in ("1.0", "2.0", "4.0", "64.0")}
+    assert below == {"1.0": 1, "2.0": 1, "4.0": 4, "64.0": 4}
+
+
 def test_the_last_peak_and_the_highest() -> None:
     metrics = Metrics()
     for predicted, measured in ((100, 90), (50, None), (70, 60)):

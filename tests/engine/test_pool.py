@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -13,17 +14,22 @@ import pytest
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.guardrail import NO_GUARDRAILS
 from cosmos_handler.engine.backlog import Backlog
+from cosmos_handler.engine.gathering import Gathering
 from cosmos_handler.engine.group import Group
 from cosmos_handler.engine.job import Job, State
 from cosmos_handler.engine.pool import Pool
 from cosmos_handler.errors import InvalidField, JobFailed, OutOfMemory, Stopping, WorkerDied, WorkerFailed, WorkerStuck
 from cosmos_handler.messages.machine import MemoryWish
 from cosmos_handler.messages.results import TextOutput
-from tests.fakes import FAKE_WORKER, REASON, job
+from tests.fakes import CODES, FAKE_WORKER, REASON, continuing, job
 
 
 def make_pool(
-    backlog: Backlog, groups: int = 1, memory: MemoryWish | None = None, stuck_seconds: float | None = None
+    backlog: Backlog,
+    groups: int = 1,
+    memory: MemoryWish | None = None,
+    stuck_seconds: float | None = None,
+    max_batch_size: int = 1,
 ) -> Pool:
     return Pool(
         [Group(devices=("cpu",)) for _ in range(groups)],
@@ -34,16 +40,20 @@ def make_pool(
         command=FAKE_WORKER,
         restart_delay=lambda failures: 0.01,
         stuck_seconds=stuck_seconds,
+        gathering=Gathering(max_batch_size),
     )
 
 
 @asynccontextmanager
 async def running(
-    groups: int = 1, memory: MemoryWish | None = None, stuck_seconds: float | None = None
+    groups: int = 1,
+    memory: MemoryWish | None = None,
+    stuck_seconds: float | None = None,
+    max_batch_size: int = 1,
 ) -> AsyncIterator[tuple[Pool, Backlog]]:
     backlog = Backlog(100)
-    pool = make_pool(backlog, groups, memory, stuck_seconds)
-    life = asyncio.create_task(pool.run((REASON,), NO_GUARDRAILS))
+    pool = make_pool(backlog, groups, memory, stuck_seconds, max_batch_size)
+    life = asyncio.create_task(pool.run((REASON, CODES), NO_GUARDRAILS))
     try:
         await until(lambda: all(group.ready for group in pool.groups))
         yield pool, backlog
@@ -93,7 +103,7 @@ async def test_jobs_run_one_after_the_other_and_give_their_own_results() -> None
 async def test_two_groups_share_one_line() -> None:
     async with running(groups=2) as (pool, backlog):
         jobs = put(backlog, *["slow"] * 4)
-        await until(lambda: all(group.job is not None for group in pool.groups))
+        await until(lambda: all(group.jobs for group in pool.groups))
         for each in jobs:
             assert text_of(each, await each.result()) == "wols"
 
@@ -237,7 +247,7 @@ async def test_shutting_down_does_not_wait_for_a_process_that_never_reads() -> N
         assert child is not None
         os.kill(child.pid, signal.SIGSTOP)
         put(backlog, "more than a pipe holds" * 10**6)
-        await until(lambda: pool.groups[0].job is not None)
+        await until(lambda: len(pool.groups[0].jobs) == 1)
         try:
             async with asyncio.timeout(20):
                 await pool.shut_down()
@@ -294,3 +304,152 @@ async def test_a_job_that_is_slow_is_not_stuck() -> None:
         for each in jobs:
             await each.result()
         assert pool.groups[0].child is first
+
+
+def put_alike(backlog: Backlog, *prompts: str) -> list[Job]:
+    jobs = [continuing(prompt, job_id=f"job-{prompt}-{number}") for number, prompt in enumerate(prompts)]
+    for each in jobs:
+        backlog.put(each)
+    return jobs
+
+
+async def batch_sizes(*jobs: Job) -> list[int]:
+    return [(await asyncio.wait_for(each.result(), 20)).report.batch_size for each in jobs]
+
+
+@in_loop
+async def test_jobs_that_are_alike_run_together_and_give_their_own_results() -> None:
+    async with running(max_batch_size=3) as (pool, backlog):
+        jobs = put_alike(backlog, "slow", "abc", "def", "ghi")
+        await until(lambda: len(pool.groups[0].jobs) == 3)
+        assert pool.num_running == 3
+        assert await batch_sizes(*jobs) == [3, 3, 3, 1]
+        assert [text_of(each, await each.result()) for each in jobs] == ["wols", "cba", "fed", "ihg"]
+        assert pool.num_running == 0
+
+
+@in_loop
+async def test_who_comes_later_or_is_not_alike_runs_after() -> None:
+    async with running(max_batch_size=8) as (_, backlog):
+        together = put_alike(backlog, "slow", "slow too")
+        unlike = continuing("unlike", job_id="unlike", num_steps=7)
+        backlog.put(unlike)
+        await until(lambda: together[0].progress is not None)
+        (late,) = put_alike(backlog, "late")
+        assert await batch_sizes(*together, unlike, late) == [2, 2, 1, 1]
+        ends = [max(each.ended_at or 0.0 for each in together), unlike.ended_at or 0.0]
+        assert (unlike.started_at or 0.0) >= ends[0]
+        assert (late.started_at or 0.0) >= ends[1]
+
+
+@in_loop
+async def test_processes_that_wait_share_out_what_is_alike() -> None:
+    async with running(groups=2, max_batch_size=8) as (_, backlog):
+        assert await batch_sizes(*put_alike(backlog, *["slow"] * 4)) == [2, 2, 2, 2]
+
+
+@in_loop
+async def test_one_of_a_batch_is_cancelled_and_one_fails_and_the_others_complete() -> None:
+    async with running(max_batch_size=8) as (pool, backlog):
+        slow, long, bad, unspeakable = put_alike(backlog, "slow", "long", "bad", "\ud800")
+        await until(lambda: long.progress is not None)
+        await pool.cancel(long)
+        assert await batch_sizes(slow) == [3]
+        await long.ended()
+        assert long.state is State.CANCELLED
+        with pytest.raises(InvalidField):
+            await bad.result()
+        with pytest.raises(JobFailed):
+            await unspeakable.result()
+        assert await batch_sizes(*put_alike(backlog, "after")) == [1]
+
+
+def ends_told(caplog: pytest.LogCaptureFixture, each: Job, word: str) -> int:
+    return sum(record.getMessage().startswith(f"job {each.id} {word}") for record in caplog.records)
+
+
+def test_kill_fails_all_that_run_together_once_and_the_next_one_succeeds(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        async with running(max_batch_size=8) as (pool, backlog):
+            made, *slow, cancelled = put_alike(backlog, "made", "long", "long", "long")
+            await made.result()
+            assert pool.num_running == 3
+            child = pool.groups[0].child
+            assert child is not None
+            os.kill(child.pid, signal.SIGSTOP)
+            await pool.cancel(cancelled)
+            os.kill(child.pid, signal.SIGKILL)
+            for each in slow:
+                with pytest.raises(WorkerDied):
+                    await each.result()
+            await cancelled.ended()
+            assert (cancelled.state, made.state) == (State.CANCELLED, State.COMPLETED)
+            assert await batch_sizes(*put_alike(backlog, "after", "after")) == [2, 2]
+            assert pool.groups[0].child is not child
+            assert [ends_told(caplog, each, "failed") for each in (*slow, made, cancelled)] == [1, 1, 0, 0]
+
+    caplog.set_level("INFO")
+    asyncio.run(run())
+    assert "jobs job-made-0, job-long-1, job-long-2, job-long-3 start together on cpu" in caplog.text
+
+
+def test_a_fault_of_the_process_changes_nothing_for_those_that_had_ended(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        async with running(max_batch_size=8) as (_, backlog):
+            made, faulty, slow = put_alike(backlog, "made", "fault", "slow")
+            for each in (faulty, slow):
+                with pytest.raises(JobFailed):
+                    await each.result()
+            assert made.state is State.COMPLETED
+            assert await batch_sizes(*put_alike(backlog, "after")) == [1]
+            assert [ends_told(caplog, each, "failed") for each in (made, faulty, slow)] == [0, 1, 1]
+
+    caplog.set_level("INFO")
+    asyncio.run(run())
+
+
+@in_loop
+async def test_shutting_down_tells_all_that_run_together() -> None:
+    async with running(max_batch_size=8) as (pool, backlog):
+        jobs = put_alike(backlog, "long", "long")
+        await until(lambda: all(each.progress is not None for each in jobs))
+        await pool.shut_down()
+        for each in jobs:
+            with pytest.raises(Stopping):
+                await each.result()
+
+
+@in_loop
+async def test_all_of_a_batch_that_stands_still_are_failed() -> None:
+    async with running(stuck_seconds=1.0, max_batch_size=8) as (_, backlog):
+        for each in put_alike(backlog, "stand still", "hello"):
+            with pytest.raises(WorkerStuck):
+                await each.result()
+        assert await batch_sizes(*put_alike(backlog, "after")) == [1]
+
+
+def test_no_job_of_many_is_lost_or_taken_twice(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        async with running(groups=2, max_batch_size=4) as (pool, backlog):
+            jobs = [continuing(f"job {number}", job_id=f"j{number}", num_steps=number % 5 // 3) for number in range(40)]
+            for number, each in enumerate(jobs):
+                backlog.put(each)
+                if number % 7 == 0:
+                    await asyncio.sleep(0.02)
+                if number % 9 == 8:
+                    await pool.cancel(jobs[number - 1])
+            await asyncio.wait_for(asyncio.gather(*(each.ended() for each in jobs)), 30)
+            started = [
+                job_id
+                for record in caplog.records
+                for job_id in re.findall(r"\bj\d+", record.getMessage())
+                if " start" in record.getMessage()
+            ]
+            assert len(set(started)) == len(started)
+            assert set(started) >= {each.id for each in jobs if each.done is not None}
+            for number, each in enumerate(jobs):
+                assert each.state is State.COMPLETED or number % 9 == 7
+                assert each.done is None or text_of(each, each.done) == f"job {number}"[::-1]
+
+    caplog.set_level("INFO")
+    asyncio.run(run())

@@ -1,5 +1,6 @@
 """How long a job sent now would wait."""
 
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -12,7 +13,7 @@ from cosmos_handler.engine.job import Job
 from cosmos_handler.engine.pace import Pace
 from cosmos_handler.engine.pool import Pool
 from cosmos_handler.engine.waiting import seconds_left, waiting_seconds
-from cosmos_handler.errors import WaitOverWindow
+from cosmos_handler.errors import WaitOverWindow, WorkerDied
 from cosmos_handler.memory.plan import Plan, StagePlan
 from cosmos_handler.messages.wire import Progress
 from tests.fakes import CARD, REASON, done, video_task
@@ -49,8 +50,55 @@ def running(clock: Clock, *said: tuple[str, int, int, float]) -> Job:
     return job
 
 
+def codes(clock: Clock, job_id: str, *said: tuple[str, int, int]) -> Job:
+    """One of a batch of tokens that has said that; 100 s for the tokens of all, 20 and 8 for the rest of each."""
+    job = queued({"encode_media": 2.0, "generate": 100.0, "diffusion_decode": 20.0, "decode": 8.0})
+    job.id = job_id
+    job.pace = Pace(clock, main=("generate", "diffusion_decode"))
+    job.start()
+    for stage, step, num_steps in said:
+        job.report(Progress(job_id=job_id, stage=stage, step=step, num_steps=num_steps))
+    return job
+
+
+def test_what_jobs_share_counts_once_and_their_own_for_each(clock: Clock) -> None:
+    jobs = [codes(clock, name) for name in "abc"]
+    groups = [Group(devices=("0",), ready=True, jobs={job.id: job for job in jobs}, machine=CARD)]
+    assert waiting_seconds(groups, []) == pytest.approx(100 + 3 * 30, abs=1)
+    began = [("encode_media", 0, 0), ("generate", 0, 50)]
+    jobs = [codes(clock, name, *began) for name in "abc"]
+    assert seconds_left(*jobs) == 100 + 3 * 28
+    clock.now += 30
+    for job in jobs:
+        job.report(Progress(job_id=job.id, stage="generate", step=10, num_steps=50))
+    assert seconds_left(*jobs) == 120 + 3 * 28
+    assert seconds_left(*jobs, queued()) == 120 + 3 * 28 + 50
+    jobs[0].cancel_requested = True
+    assert seconds_left(*jobs) == 120 + 2 * 28
+    jobs[1].fail(WorkerDied("gone"))
+    assert seconds_left(*jobs) == seconds_left(jobs[2]) == 120 + 28
+    assert seconds_left() == 0
+
+
+def test_while_one_of_them_is_decoded_the_others_are_still_to_come(clock: Clock) -> None:
+    jobs = [codes(clock, name, ("generate", 0, 50), ("generate", 50, 50)) for name in "ab"]
+    jobs[0].report(Progress(job_id="a", stage="diffusion_decode", step=0, num_steps=10))
+    clock.now += 6
+    jobs[0].report(Progress(job_id="a", stage="diffusion_decode", step=2, num_steps=10))
+    assert seconds_left(*jobs) == (24 + 8) + (20 + 8)
+
+
+def test_what_was_predicted_is_used_up_in_its_order(clock: Clock) -> None:
+    job = codes(clock, "a")
+    assert job.started_at is not None
+    for seconds, left in ((1, 129), (52, 78), (110, 20), (500, 0)):
+        job.started_at = time.time() - seconds
+        assert seconds_left(job) == pytest.approx(left, abs=1)
+
+
 def up(*jobs: Job | None) -> list[Group]:
-    return [Group(devices=("cpu",), ready=True, job=job, machine=CARD) for job in jobs]
+    busy = [{} if job is None else {job.id: job} for job in jobs]
+    return [Group(devices=("cpu",), ready=True, jobs=each, machine=CARD) for each in busy]
 
 
 def test_what_waits_takes_what_was_predicted() -> None:

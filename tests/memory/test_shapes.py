@@ -187,9 +187,10 @@ def test_a_tokenizer_of_codes_takes_what_is_predicted(frames: int, mirrored: boo
 @pytest.mark.model
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("context_width", [None, 64])
+@pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize(("latent_shape", "given", "codes"), [((3, 16, 16), 2, 500), ((5, 2, 3), 1, 64000)])
 def test_drawing_codes_takes_what_is_predicted(
-    latent_shape: tuple[int, int, int], given: int, codes: int, context_width: int | None, dtype: str
+    latent_shape: tuple[int, int, int], given: int, codes: int, context_width: int | None, dtype: str, batch_size: int
 ) -> None:
     """Where reading takes the most, and where drawing does: there, sorting takes something that is not counted."""
     import torch
@@ -212,12 +213,13 @@ def test_drawing_codes_takes_what_is_predicted(
                 raise StopIteration
 
         with contextlib.suppress(StopIteration):
-            generate(model, [request], on_step=on_step)
+            generate(model, [request] * batch_size, on_step=on_step)
 
     formula, counted_bytes = Autoregressive.from_config(config, dtype), counted(run)
-    assert counted_bytes <= formula.generate_bytes(given, latent_shape[0], 512) <= 1.8 * counted_bytes
+    planned_bytes = formula.generate_bytes(given, latent_shape[0], 512, batch_size=batch_size)
+    assert counted_bytes <= planned_bytes <= 1.8 * counted_bytes
     if codes < 1000:
-        assert formula.generate_bytes(given, latent_shape[0], 512) <= 1.08 * counted_bytes
+        assert planned_bytes <= 1.08 * counted_bytes
 
 
 def test_drawing_codes_reads_the_weights_for_each() -> None:
@@ -229,6 +231,18 @@ def test_drawing_codes_reads_the_weights_for_each() -> None:
     new = 3 * 2560
     average = 2 * 2560 + new / 2 + 512 + 512  # the text, and the middle of a step in which slots come into sight
     assert work.memory_bytes == pytest.approx(new * (read + average * cached), rel=0.001)
+
+
+def test_the_weights_are_read_once_for_a_batch() -> None:
+    """But for reading what is given; every video has a cache of its own, and arithmetic of its own."""
+    formula = Autoregressive.from_config(NETWORKS["autoregressive_5b"]["config"], "bfloat16")
+    one, eight = (formula.generate_work(2, 5, 512, batch_size=size) for size in (1, 8))
+    assert eight.linear_flops == 8 * one.linear_flops
+    assert eight.attention_flops == 8 * one.attention_flops
+    new = 3 * 2560
+    cached = 16 * 2 * 1024 * 2 * new * (2 * 2560 + new / 2 + 512 + 512)
+    weights = one.memory_bytes - cached
+    assert eight.memory_bytes == pytest.approx(weights * (8 + new) / (1 + new) + 8 * cached, rel=0.005)
 
 
 @pytest.mark.model

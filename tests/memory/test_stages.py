@@ -10,10 +10,13 @@ from cosmos_handler.artifacts.checkpoint import Checkpoint, Lora
 from cosmos_handler.artifacts.discover import discover
 from cosmos_handler.artifacts.guardrail import NO_GUARDRAILS, Guardrails
 from cosmos_handler.memory.catalogue import catalogue_models, guardrails_of_catalogue
+from cosmos_handler.memory.planning import House, plan_for, plan_together
 from cosmos_handler.memory.sheet import ALIGNMENT_BYTES
 from cosmos_handler.memory.stages import part_sheets, stages_of
 from cosmos_handler.memory.usual import usual_task
+from cosmos_handler.messages.machine import MemoryWish
 from cosmos_handler.messages.tasks import Answer, Generation, Piece, Transfer, Turn, Upsampling
+from tests.fakes import CARD
 
 
 @pytest.fixture(scope="module")
@@ -209,3 +212,43 @@ def test_upsampling_cannot_be_planned_without_its_reasoner() -> None:
     task = usual("Cosmos-Predict2.5-2B", upsampling=wish)
     with pytest.raises(TypeError, match="without it"):
         stages_of(task, published("Cosmos-Predict2.5-2B"), NO_GUARDRAILS)
+
+
+def test_a_batch_shares_the_drawing_of_codes_and_nothing_else() -> None:
+    checkpoint, task = (
+        published("Cosmos-Predict1-5B-Video2World"),
+        usual("Cosmos-Predict1-5B-Video2World"),
+    )
+    one, four = (
+        {each.name: each for each in stages_of(task, checkpoint, guardrails_of_catalogue(), batch_size=size)}
+        for size in (1, 4)
+    )
+    assert one.keys() == four.keys()
+    assert one.keys() > {"guard_prompt", "encode_text", "generate", "diffusion_decode", "guard_frames"}
+    for name in one.keys() - {"generate"}:
+        assert four[name].work == one[name].work.times(4)
+        assert four[name].num_entries == 4 * one[name].num_entries
+        assert four[name].num_forwards == 4 * one[name].num_forwards
+        assert (
+            one[name].working_bytes < four[name].working_bytes < one[name].working_bytes + 2**24
+        )  # the others' codes and text
+    drawn, together = one["generate"], four["generate"]
+    assert together.num_entries == drawn.num_entries
+    assert together.num_forwards == drawn.num_forwards + 3  # what is given is read one by one
+    assert together.work.linear_flops == 4 * drawn.work.linear_flops
+    assert together.work.memory_bytes < 2 * drawn.work.memory_bytes
+    assert 2 * drawn.working_bytes < together.working_bytes < 4 * drawn.working_bytes
+
+
+def test_what_shares_no_stage_has_no_batch() -> None:
+    with pytest.raises(TypeError, match="a batch of generate"):
+        stages_of(usual("Cosmos-Predict2.5-2B"), published("Cosmos-Predict2.5-2B"), NO_GUARDRAILS, batch_size=2)
+
+
+def test_a_batch_is_planned_by_its_longest_prompt() -> None:
+    checkpoint = published("Cosmos-Predict1-5B-Video2World")
+    house = House((checkpoint,), guardrails_of_catalogue(), CARD, MemoryWish(), {})
+    tasks = [usual_task(checkpoint).model_copy(update={"prompt": "word " * count}) for count in (1, 4000, 7)]
+    plan = plan_together(tasks, checkpoint.name, house)
+    assert plan == plan_for(tasks[1], checkpoint.name, house, batch_size=3)
+    assert plan.seconds > plan_for(tasks[0], checkpoint.name, house, batch_size=3).seconds

@@ -49,6 +49,22 @@ def test_a_plan_is_a_table_of_parts_and_stages(capsys: pytest.CaptureFixture[str
         assert word in shown
 
 
+def test_several_together_take_less_time_each(capsys: pytest.CaptureFixture[str]) -> None:
+    shared = ("--model", "Cosmos-Predict1-13B-Video2World", "--card", "l40s")
+    one, four = as_json(capsys, *shared), as_json(capsys, *shared, "--batch-size", "4")
+    assert (one["batch_size"], four["batch_size"]) == (1, 4)
+    seconds = [made["plan"]["seconds"] for made in (one, four)]  # type: ignore[index]
+    assert seconds[0] < seconds[1] < 2 * seconds[0]
+    assert f"; 4 together, {seconds[1] / 4:.0f} s for each\n" in printed(capsys, *shared, "--batch-size", "4")
+    assert "together" not in printed(capsys, *shared)
+
+
+def test_what_makes_one_at_a_time_is_not_planned_for_several(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        plan.main(["--model", "Cosmos3-Nano", "--card", "h100", "--batch-size", "2"])
+    assert "Cosmos3-Nano makes one at a time" in capsys.readouterr().err
+
+
 def test_the_numbers_of_a_request_count(capsys: pytest.CaptureFixture[str]) -> None:
     shared = ("--model", "predict2.5-2b", "--card", "h100")
     whole = as_json(capsys, *shared)

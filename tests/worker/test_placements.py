@@ -39,19 +39,21 @@ ROOMY_BYTES = 2**40
 
 @dataclass
 class Case:
-    """A checkpoint and a task for it."""
+    """A checkpoint and a task for it. batch_size: how many such tasks are done together, with seeds of their own."""
 
     folder: Path
     model: str
     task: Task
     session: Any
     said: list[Any]
+    batch_size: int = 1
 
     @property
     def is_variant(self) -> bool:
         """Whether another case has the same parts."""
         task = self.task
-        return isinstance(task, Generate | Continue) and (task.num_chunks > 1 or task.upsampling is not None)
+        goes_on = isinstance(task, Generate | Continue) and (task.num_chunks > 1 or task.upsampling is not None)
+        return goes_on or self.batch_size > 1
 
     @property
     def groups(self) -> set[str]:
@@ -154,6 +156,7 @@ CASES = {
     "cosmos3 question": ("cosmos3",),
     "autoregressive going on": ("autoregressive",),
     "autoregressive_text": ("autoregressive_text",),
+    "autoregressive_text together": ("autoregressive_text",),
     "reason1": ("reason1",),
     "reason2": ("reason2",),
 }
@@ -193,11 +196,12 @@ def case(
     session = Session(setup.model_copy(update={"memory": memory}), send=said.append)
     machine = session._loaded.house.machine.model_copy(update={"device_bytes": ROOMY_BYTES, "host_bytes": ROOMY_BYTES})
     session._loaded.house = replace(session._loaded.house, machine=machine)
-    return Case(folder, checkpoint.name, tasks_of(request.param, checkpoint, folder), session, said)
+    batch_size = 3 if request.param.endswith("together") else 1
+    return Case(folder, checkpoint.name, tasks_of(request.param, checkpoint, folder), session, said, batch_size)
 
 
 def run(case: Case, wish: MemoryWish, **machine: int) -> Made:
-    """One job, with nothing on the device before it."""
+    """One job or several together, with nothing on the device before; what the last one gave."""
     from cosmos_handler.families.transfer import chunks
     from tests.memory.storages import StorageCounter
 
@@ -209,10 +213,12 @@ def run(case: Case, wish: MemoryWish, **machine: int) -> Made:
         case.session._peak = Counted(counter)
         patch.setattr(chunks, "on_host", lambda *shape: uncounted(counter, *shape))
         leave_out_the_preparation(patch, counter)
-        job = Run(job_id="job", model=case.model, task=case.task, folder=folder)
-        case.session.run(job, is_cancelled=lambda: False)
+        tasks = [case.task.model_copy(update={"seed": 7 + number}) for number in range(case.batch_size)]
+        jobs = [Run(job_id=f"job-{task.seed}", model=case.model, task=task, folder=folder) for task in tasks]
+        case.session.run_together(jobs, is_cancelled=lambda job_id: False)
         done = case.said[-1]
         assert isinstance(done, Done), done
+        assert (done.job_id, done.report.batch_size) == (jobs[-1].job_id, case.batch_size)
         kept = Path(folder, "frames.npz")
         output = np.load(kept)["frames"] if kept.exists() else done.output.model_dump()
     loaded.house = before

@@ -2,7 +2,8 @@
 by diffusion or without.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,9 +23,10 @@ from cosmos_handler.families.autoregressive.frames import context_pixels, shown_
 from cosmos_handler.families.autoregressive.generation import Request, generate
 from cosmos_handler.families.autoregressive.sampling import Sampling
 from cosmos_handler.families.autoregressive.text import prompt_embedding
-from cosmos_handler.families.base import Context, Family, Frames
+from cosmos_handler.families.base import Context, Frames
 from cosmos_handler.families.embeddings import TextCache, TextKey
 from cosmos_handler.families.lean import make_lean
+from cosmos_handler.families.together import SharingFamily, Together
 from cosmos_handler.memory.chunks import code_frames, codes_of_chunks
 from cosmos_handler.memory.components import PartClass
 from cosmos_handler.memory.place import PlacedParts
@@ -33,7 +35,7 @@ from cosmos_handler.messages.tasks import Continue
 _HERE = "cosmos_handler.families.autoregressive"
 
 
-class Autoregressive(Family):
+class Autoregressive(SharingFamily):
     """image2world and video2world, with a prompt or without, as the checkpoint has it."""
 
     PART_CLASSES: ClassVar[Mapping[str, PartClass]] = {
@@ -59,8 +61,11 @@ class Autoregressive(Family):
                 self._generic_text = generic_text(Path(checkpoint.places["aux_vars"]))
 
     @torch.no_grad()
-    def run(self, task: Continue, context: Context) -> Frames:
-        """The video of a task: uint8 frames, as many as its chunks make, those that were given at their beginning."""
+    def steps(self, task: Continue, context: Context) -> Generator["Wanted", torch.Tensor, Frames]:
+        """The video of a task: uint8 frames, as many as its chunks make, those that were given at their beginning.
+
+        Stops for the codes of every chunk, int64 [1, T, H, W].
+        """
         if task.media is None:
             raise ValueError("there is nothing to go on from: this is a bug")
         text = self._embedding(task, context)
@@ -70,7 +75,7 @@ class Autoregressive(Family):
         for number in range(task.num_chunks):
             chunk = whole[number * fresh :][: task.num_frames]
             shown = chunk[: task.chunk_overlap].copy() if number else chunk[:0]
-            codes = _codes(given, text, task, context, number)
+            codes = yield Wanted(task, number, _begin(given, text, task, context, number))
             if task.decoder == "tokenizer":
                 chunk[:] = _decoded(codes, context)
             else:
@@ -78,6 +83,21 @@ class Autoregressive(Family):
             given = chunk[-task.chunk_overlap :].copy()
             chunk[: len(shown)] = shown  # as the chunk before has them
         return Frames(whole, num_output_frames=task.num_output_frames, fps=task.fps)
+
+    @torch.no_grad()
+    def make(self, wanted: Sequence["Wanted"], together: Together) -> Sequence[torch.Tensor]:
+        """The codes of one chunk of each, those that were given included. All are of one size and of one chunk."""
+        first = wanted[0]
+        before, num_steps = first.steps_before, first.num_steps
+        with together.stage("generate", ("ar_model",), num_steps=num_steps, from_step=before) as parts:
+            model: Any = parts["ar_model"]
+            codes = generate(
+                model,
+                [each.request for each in wanted],
+                on_step=lambda step, _: together.step(before + step, num_steps),
+                latent_frames=code_frames(first.task.num_frames),
+            )
+        return [codes[row : row + 1] for row in range(len(wanted))]
 
     def _embedding(self, task: Continue, context: Context) -> torch.Tensor | None:
         """Of the prompt, [512, C]; None for a model that reads none. It is the same in every chunk."""
@@ -101,28 +121,36 @@ class Autoregressive(Family):
         return self._generic_text
 
 
-def _codes(
+@dataclass(frozen=True)
+class Wanted:
+    """The codes of one chunk of a task's video."""
+
+    task: Continue
+    number: int
+    request: Request
+
+    @property
+    def steps_before(self) -> int:
+        """How many codes were made in the chunks before."""
+        return sum(codes_of_chunks(self.task)[: self.number])
+
+    @property
+    def num_steps(self) -> int:
+        """How many are made in all chunks."""
+        return sum(codes_of_chunks(self.task))
+
+
+def _begin(
     given: NDArray[np.uint8], text: torch.Tensor | None, task: Continue, context: Context, number: int
-) -> torch.Tensor:
-    """The codes of one chunk that goes on from some frames, theirs included: int64 [1, T, H, W]."""
+) -> Request:
+    """A chunk that goes on from some frames, as their codes."""
     with context.stage("encode_media", ("tokenizer",)) as parts:
         tokenizer: Any = parts["tokenizer"]
         pixels = context_pixels(given, len(given), height=task.height, width=task.width)
         pixels = pixels.to(context.parts.device, tokenizer.dtype).contiguous()  # without what was cut off
         (begin,) = tokenizer.encode(pixels)
-        del pixels
-    steps = codes_of_chunks(task)
-    before, num_steps = sum(steps[:number]), sum(steps)
     # Each chunk has a seed of its own, else all would go on alike.
-    sampling = Sampling(task.temperature, task.top_p, task.seed + number)
-    with context.stage("generate", ("ar_model",), num_steps=num_steps, from_step=before) as parts:
-        model: Any = parts["ar_model"]
-        return generate(
-            model,
-            [Request(begin, sampling, text)],
-            on_step=lambda step, _: context.step(before + step, num_steps),
-            latent_frames=code_frames(task.num_frames),
-        )
+    return Request(begin, Sampling(task.temperature, task.top_p, task.seed + number), text)
 
 
 def _decoded(codes: torch.Tensor, context: Context) -> NDArray[np.uint8]:

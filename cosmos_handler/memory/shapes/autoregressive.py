@@ -1,4 +1,4 @@
-"""The autoregressive models of Cosmos 1.0, one video at a time: reading the codes that are given, drawing others."""
+"""The autoregressive models of Cosmos 1.0: reading the codes that are given, drawing others."""
 
 import math
 from collections.abc import Mapping
@@ -53,17 +53,23 @@ class Autoregressive:
         """Of so many frames of codes, with what stands before them."""
         return code_frames * math.prod(self.latent_shape[1:]) + (1 if self.context_width else 0)
 
-    def generate_bytes(self, given_frames: int, code_frames: int, text_tokens: int) -> int:
-        """The most that it has alive beside the codes and the text that it is given."""
+    def generate_bytes(self, given_frames: int, code_frames: int, text_tokens: int, *, batch_size: int = 1) -> int:
+        """The most that it has alive beside the codes and the text that it is given.
+
+        batch_size: how many videos grow together, after what is given of each was read by itself.
+        """
         tokens = self.tokens(code_frames)
-        kept = self._cache_bytes(tokens, text_tokens) + self._places_bytes + (tokens + 1) * INDEX_BYTES
-        drawing = self.vocabulary * _BYTES_OF_A_DRAW
-        return kept + self.vocabulary * FLOAT_BYTES + max(
+        each = self._cache_bytes(tokens, text_tokens) + (tokens + 1) * INDEX_BYTES + self.vocabulary * FLOAT_BYTES
+        drawing = batch_size * self.vocabulary * _BYTES_OF_A_DRAW
+        return batch_size * each + self._places_bytes + max(
             self._placing_bytes, self._reading_bytes(self.tokens(given_frames), text_tokens), drawing
         )  # fmt: skip
 
-    def generate_work(self, given_frames: int, code_frames: int, text_tokens: int) -> Work:
-        """Operations of reading what is given and drawing the rest, and the bytes that are read for every code."""
+    def generate_work(self, given_frames: int, code_frames: int, text_tokens: int, *, batch_size: int = 1) -> Work:
+        """Operations of reading what is given and drawing the rest, and the bytes that are read for every code.
+
+        The weights are read once for a code of every video, a cache for its own.
+        """
         given, total = self.tokens(given_frames), self.tokens(code_frames)
         made, seen_text = total - given, text_tokens if self.context_width else 0
         scores = self.width * self.vocabulary
@@ -74,8 +80,9 @@ class Autoregressive:
         pairs = total * total / 2 + total * seen_text
         weights = (self.layers * self._layer_values + scores) * self.value_bytes
         cached = (self._slots_read(given, total) + made * seen_text) * self._cache_bytes_per_token
+        attention = 4.0 * self.layers * self.heads * self.head_width * pairs
         return Work(
-            2.0 * linear, 4.0 * self.layers * self.heads * self.head_width * pairs, (1 + made) * weights + cached
+            2.0 * linear * batch_size, attention * batch_size, (batch_size + made) * weights + batch_size * cached
         )
 
     @property
