@@ -7,10 +7,8 @@ Tensors keep their values and their types; only their names change. Nothing is d
 """
 
 import argparse
-import importlib.util
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +21,8 @@ from cosmos_handler.artifacts.elsewhere import Elsewhere  # noqa: E402
 from cosmos_handler.artifacts.lora import FOLDER as LORA_FOLDER  # noqa: E402
 from cosmos_handler.artifacts.transfer import BRANCHES  # noqa: E402
 from cosmos_handler.errors import CheckpointError  # noqa: E402
-from scripts.converted.folder import new_folder, run_again_in_venv, write_json, write_tensors  # noqa: E402
+from scripts.converted.command import run_conversion  # noqa: E402
+from scripts.converted.folder import new_folder, write_json, write_tensors  # noqa: E402
 
 # A part → its folder in diffusers' layout, and the class in its config.json. NVIDIA's word for the VAE is tokenizer.
 _FOLDERS = {
@@ -59,22 +58,17 @@ The conversion needs room in DST for a copy of all parts; --link saves that of t
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 1 when the checkpoint or the folder is refused."""
     options = _parse(arguments)
-    if importlib.util.find_spec("torch") is None:
-        run_again_in_venv("convert.py")
-    began = time.monotonic()
     elsewhere = Elsewhere(
         text_encoders=tuple(path.absolute() for path in options.text_encoder),
         vaes=tuple(path.absolute() for path in options.vae),
         chosen=options.checkpoint,
     )
-    try:
-        checkpoint = _found(options.src, elsewhere)
-        convert(checkpoint, options.dst, max_shard_bytes=int(options.shard_gb * 1e9), link=options.link)
-    except CheckpointError as error:
-        print(f"convert: {error}", file=sys.stderr)
-        return 1
-    print(f"done in {time.monotonic() - began:.1f} s: {options.dst}")
-    return 0
+    max_shard_bytes = int(options.shard_gb * 1e9)
+
+    def convert_found() -> None:
+        convert(_found(options.src, elsewhere), options.dst, max_shard_bytes=max_shard_bytes, link=options.link)
+
+    return run_conversion("convert.py", options.dst, convert_found)
 
 
 def convert(checkpoint: Checkpoint, destination: Path, *, max_shard_bytes: int, link: bool = False) -> None:

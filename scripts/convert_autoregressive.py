@@ -8,9 +8,7 @@ Nothing in the file is run, and nothing is downloaded.
 """
 
 import argparse
-import importlib.util
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,8 +17,8 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from cosmos_handler.artifacts.native.autoregressive import NativeModel, find_model  # noqa: E402 - of this checkout
-from cosmos_handler.errors import CheckpointError  # noqa: E402
-from scripts.converted.folder import new_folder, run_again_in_venv, write_tensors  # noqa: E402
+from scripts.converted.command import run_conversion  # noqa: E402
+from scripts.converted.folder import new_folder, write_tensors  # noqa: E402
 
 _EPILOG = """\
 example:
@@ -35,16 +33,12 @@ The conversion needs room in DST for a copy of the model, and in memory for one 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 1 when the checkpoint or the folder is refused."""
     options = _parse(arguments)
-    if importlib.util.find_spec("torch") is None:
-        run_again_in_venv("convert_autoregressive.py")
-    began = time.monotonic()
-    try:
-        convert(find_model(options.src), options.dst, max_shard_bytes=int(options.shard_gb * 1e9))
-    except CheckpointError as error:
-        print(f"convert_autoregressive: {error}", file=sys.stderr)
-        return 1
-    print(f"done in {time.monotonic() - began:.1f} s: {options.dst}")
-    return 0
+    max_shard_bytes = int(options.shard_gb * 1e9)
+    return run_conversion(
+        "convert_autoregressive.py",
+        options.dst,
+        lambda: convert(find_model(options.src), options.dst, max_shard_bytes=max_shard_bytes),
+    )
 
 
 def convert(model: NativeModel, destination: Path, *, max_shard_bytes: int) -> None:

@@ -8,13 +8,9 @@ is downloaded.
 
 import argparse
 import importlib.util
-import json
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
@@ -23,6 +19,7 @@ if str(ROOT) not in sys.path:
 from cosmos_handler.artifacts.inspection import Inspection  # noqa: E402 - of this checkout
 from cosmos_handler.artifacts.native.video_tokenizer import examine_video_tokenizer  # noqa: E402
 from cosmos_handler.errors import CheckpointError  # noqa: E402
+from scripts.converted.folder import new_folder, run_again_in_venv, write_json  # noqa: E402
 
 _CLASS_NAME = "VideoTokenizer"
 _WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
@@ -39,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("dst", metavar="DST", type=Path, help="folder to write: absent, or empty")
     options = parser.parse_args(arguments)
     if importlib.util.find_spec("torch") is None:
-        _run_again_in_venv()
+        run_again_in_venv("convert_autoregressive_tokenizer.py")
     try:
         size_bytes = convert_tokenizer(options.src, options.dst)
     except CheckpointError as error:
@@ -54,8 +51,6 @@ def convert_tokenizer(source: Path, destination: Path) -> int:
 
     Raises CheckpointError with everything that is wrong with it, or where the folder is not empty.
     """
-    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        raise CheckpointError(f"{destination} is there already and is not an empty folder")
     look = Inspection(source)
     part = examine_video_tokenizer(look, ".", name="tokenizer")
     if part is None or part.native is None:
@@ -66,25 +61,11 @@ def convert_tokenizer(source: Path, destination: Path) -> int:
     from cosmos_handler.memory.scripted import scripted_tensors
 
     tensors = scripted_tensors({file: source / file for file in part.files}, part.native.names)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".convert-", dir=destination.parent) as folder:
-        staged = Path(folder) / "tokenizer"
-        staged.mkdir()
+    with new_folder(destination) as staged:
         save_file(tensors, staged / _WEIGHTS_FILE, metadata={"format": "pt"})
         (staged / _WEIGHTS_FILE).chmod(0o644)  # the library leaves its files to their owner
-        config = {"_class_name": _CLASS_NAME, **part.native.config}
-        (staged / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        if destination.exists():
-            destination.rmdir()
-        staged.rename(destination)
+        write_json(staged / "config.json", {"_class_name": _CLASS_NAME, **part.native.config})
     return part.size_bytes
-
-
-def _run_again_in_venv() -> NoReturn:
-    python = ROOT / ".venv" / "bin" / "python"
-    if not python.is_file() or Path(sys.prefix) == ROOT / ".venv":
-        sys.exit(f"convert: {sys.executable} has no torch; run .venv/bin/python {sys.argv[0]} …")
-    os.execv(python, [str(python), *sys.argv])  # noqa: S606 (no shell is wanted)
 
 
 if __name__ == "__main__":

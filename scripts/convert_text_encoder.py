@@ -7,10 +7,8 @@ the type that is served. Nothing in the file is run, and nothing is downloaded.
 """
 
 import argparse
-import importlib.util
 import shutil
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +19,8 @@ if str(ROOT) not in sys.path:
 
 from cosmos_handler.artifacts.inspection import Inspection  # noqa: E402 - of this checkout
 from cosmos_handler.errors import CheckpointError  # noqa: E402
-from scripts.converted.folder import new_folder, run_again_in_venv, write_tensors  # noqa: E402
+from scripts.converted.command import run_conversion  # noqa: E402
+from scripts.converted.folder import new_folder, write_tensors  # noqa: E402
 
 if TYPE_CHECKING:
     import torch
@@ -45,16 +44,12 @@ memory also for the whole file, 45 GB, where that is in the format of torch befo
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 1 when the text encoder or the folder is refused."""
     options = _parse(arguments)
-    if importlib.util.find_spec("torch") is None:
-        run_again_in_venv("convert_text_encoder.py")
-    began = time.monotonic()
-    try:
-        convert(options.src, options.dst, dtype=options.dtype, max_shard_bytes=int(options.shard_gb * 1e9))
-    except CheckpointError as error:
-        print(f"convert_text_encoder: {error}", file=sys.stderr)
-        return 1
-    print(f"done in {time.monotonic() - began:.1f} s: {options.dst}")
-    return 0
+    max_shard_bytes = int(options.shard_gb * 1e9)
+    return run_conversion(
+        "convert_text_encoder.py",
+        options.dst,
+        lambda: convert(options.src, options.dst, dtype=options.dtype, max_shard_bytes=max_shard_bytes),
+    )
 
 
 def convert(source: Path, destination: Path, *, dtype: str, max_shard_bytes: int) -> None:

@@ -11,6 +11,7 @@ from cosmos_handler.artifacts.known import SUPPORTED, not_supported
 from cosmos_handler.artifacts.native.layout import VAE_FILE, pick
 from cosmos_handler.artifacts.repositories import REPOSITORIES, Repository, not_served
 from cosmos_handler.artifacts.source import Located, ModelSource
+from cosmos_handler.artifacts.t5 import OWN as TEXT_ENCODER
 from cosmos_handler.artifacts.t5 import holds_text_encoder
 from cosmos_handler.errors import CheckpointError
 
@@ -19,7 +20,6 @@ log = logging.getLogger(__name__)
 # What a checkpoint of a served family consists of. NVIDIA's repositories hold each model several times over: of their
 # own .pt files only the one that is served is fetched, and only where there is nothing else.
 _WANTED = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model")
-_TEXT_ENCODER = "text_encoder"
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _beside(source: ModelSource, known: Repository) -> dict[str, Path]:
     """The folders of other repositories that go with a model, by where they go in it."""
     found: dict[str, Path] = {}
     for other in known.beside:
-        if _TEXT_ENCODER in other.places and any(holds_text_encoder(place) for place in source.text_encoders):
+        if TEXT_ENCODER in other.places and any(holds_text_encoder(place) for place in source.text_encoders):
             continue
         snapshot = download(replace(source, hub_model_id=other.hub_id, hub_revision=None), other.files)
         found |= {place: snapshot / folder for place, folder in other.places.items()}

@@ -161,9 +161,9 @@ class Engine:
                 self.metrics.refused(checkpoint.name, error)
             raise
         job = Job(
-            job_id, model=checkpoint.name, task=task, folder=folder, echo=invocation.echo, order=order, window=window
-        )
-        job.predicted = {} if plan is None else plan.stage_seconds
+            job_id, model=checkpoint.name, task=task, folder=folder, echo=invocation.echo, order=order, window=window,
+            predicted=None if plan is None else plan.stage_seconds,
+        )  # fmt: skip
         if order is not None:
             self._keep(self._deliveries.deliver(job, order))
         self._keep(self._retire(job, permit, left))

@@ -62,7 +62,4 @@ class Foresight:
         return await asyncio.to_thread(refuse_impossible, task, model, house, window_seconds=self._window_seconds)
 
     def _house(self) -> House | None:
-        machine = self._pool.machine
-        if machine is None:
-            return None
-        return House(self._checkpoints, self._guardrails, machine, self._pool.memory, self._pool.margins)
+        return self._pool.house(self._checkpoints, self._guardrails, self._pool.machine)

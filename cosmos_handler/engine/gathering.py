@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.job import Job
 from cosmos_handler.memory.autoregressive import SHARED_STAGE
@@ -88,11 +87,6 @@ def goes_with(first: Job, other: Job) -> bool:
 def _one_of(backlog: Backlog) -> tuple[Job, ...]:
     job = backlog.take()
     return () if job is None else (job,)
-
-
-def can_share(checkpoint: Checkpoint) -> bool:
-    """Whether several tasks for it can be made in one batch at all."""
-    return checkpoint.family == "autoregressive"
 
 
 def _video_bytes(task: Task) -> int:

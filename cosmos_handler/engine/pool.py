@@ -3,21 +3,20 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from cosmos_handler.artifacts.checkpoint import Checkpoint
 from cosmos_handler.artifacts.guardrail import Guardrails
 from cosmos_handler.engine.backlog import Backlog
 from cosmos_handler.engine.child import WORKER, Child
-from cosmos_handler.engine.gathering import Gathering, can_share
+from cosmos_handler.engine.gathering import Gathering
 from cosmos_handler.engine.group import Group
 from cosmos_handler.engine.host_files import HostFiles
 from cosmos_handler.engine.job import Job
 from cosmos_handler.errors import JobFailed, Stopping, WorkerFailed
-from cosmos_handler.memory.planning import House
+from cosmos_handler.memory.planning import House, can_share
 from cosmos_handler.messages.machine import Machine, MemoryWish
-from cosmos_handler.messages.wire import Cancel, Fatal, Loading, Ready, RunTogether, Setup, Shutdown, encode
+from cosmos_handler.messages.wire import Cancel, Fatal, Loading, Ready, Run, RunTogether, Setup, Shutdown, encode
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +74,15 @@ class Pool:
             for stage, margin in group.margins.items():
                 learned[stage] = max(margin, learned.get(stage, 1.0))
         return learned
+
+    def house(
+        self, checkpoints: tuple[Checkpoint, ...], guardrails: Guardrails, machine: Machine | None
+    ) -> House | None:
+        """What plans for a machine of a group, or for the smallest, are held against; None while it is not known."""
+        if machine is None:
+            return None
+        # The margins of all: a process begins with what the others have learned.
+        return House(checkpoints, guardrails, machine, self.memory, self.margins)
 
     @property
     def num_running(self) -> int:
@@ -140,7 +148,7 @@ class Pool:
                 await child.send(setup)
                 if await self._became_ready(child, group):
                     failures = 0
-                    await self._serve(child, group, partial(self._house, checkpoints, guardrails, group))
+                    await self._serve(child, group, lambda: self.house(checkpoints, guardrails, group.machine))
                 else:
                     failures += 1
             finally:
@@ -196,30 +204,24 @@ class Pool:
             if not jobs:
                 continue
             group.begin(jobs, now=asyncio.get_running_loop().time())
-            runs = [job.message() for job in jobs if _can_be_told(job)]
+            runs = [run for job in jobs if (run := _told(job)) is not None]
             if runs:
                 await child.send(runs[0] if len(runs) == 1 else RunTogether(runs=tuple(runs)))
             for job in jobs:
                 await job.released()
             group.jobs = {}
 
-    def _house(self, checkpoints: tuple[Checkpoint, ...], guardrails: Guardrails, group: Group) -> House | None:
-        """What plans for a group are held against; None before its machine is known."""
-        if group.machine is None:
-            return None
-        # The margins of all: a process begins with what the others have learned.
-        return House(checkpoints, guardrails, group.machine, self.memory, self.margins)
 
-
-def _can_be_told(job: Job) -> bool:
-    """Whether it can be put into JSON; one that cannot, a fault of ours, fails alone."""
+def _told(job: Job) -> Run | None:
+    """What its process is told; None where that cannot be put into JSON: a fault of ours, and it fails alone."""
+    run = job.message()
     try:
-        encode(job.message())
+        encode(run)
     except ValueError:
         log.exception("job %s cannot be told to a process", job.id)
         job.fail(JobFailed("the task could not be handed to the model process"))
-        return False
-    return True
+        return None
+    return run
 
 
 async def _end(child: Child) -> None:

@@ -71,6 +71,11 @@ def margin_name(stage: str, batch_size: int) -> str:
     return stage if batch_size == 1 else f"{stage} together"
 
 
+def can_share(checkpoint: Checkpoint) -> bool:
+    """Whether several tasks for it can be made in one batch at all."""
+    return checkpoint.family == "autoregressive"
+
+
 def plan_for(task: Task, model: str, house: House, *, batch_size: int = 1) -> Plan:
     """The plan of a task, or of several like it that are done together. Raises NothingFits.
 

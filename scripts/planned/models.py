@@ -13,7 +13,7 @@ from cosmos_handler.memory.catalogue import CatalogueModel, catalogue_models, gu
 from cosmos_handler.memory.making import Wanted
 from cosmos_handler.memory.nearest import nearest_task
 from cosmos_handler.memory.plan import NothingFits, Plan
-from cosmos_handler.memory.planning import House, plan_for
+from cosmos_handler.memory.planning import House, can_share, plan_for
 from cosmos_handler.memory.presets import rules_for
 from cosmos_handler.memory.reserves import host_total_bytes
 from cosmos_handler.memory.search import choose
@@ -58,7 +58,7 @@ class Model:
 
     def task(self, request: Request) -> Task:
         """Its usual task with what is asked for. Raises BadRequest."""
-        if self.batch_size > 1 and (self.checkpoint is None or self.checkpoint.family != "autoregressive"):
+        if self.batch_size > 1 and (self.checkpoint is None or not can_share(self.checkpoint)):
             raise BadRequest(f"{self.name} makes one at a time: autoregressive models alone make several together")
         if self.checkpoint is not None:
             limits = self.checkpoint.generation

@@ -27,6 +27,7 @@ from cosmos_handler.families.base import Context, Frames
 from cosmos_handler.families.embeddings import TextCache, TextKey
 from cosmos_handler.families.lean import make_lean
 from cosmos_handler.families.together import SharingFamily, Together
+from cosmos_handler.memory.autoregressive import SHARED_STAGE
 from cosmos_handler.memory.chunks import code_frames, codes_of_chunks
 from cosmos_handler.memory.components import PartClass
 from cosmos_handler.memory.place import PlacedParts
@@ -89,7 +90,7 @@ class Autoregressive(SharingFamily):
         """The codes of one chunk of each, those that were given included. All are of one size and of one chunk."""
         first = wanted[0]
         before, num_steps = first.steps_before, first.num_steps
-        with together.stage("generate", ("ar_model",), num_steps=num_steps, from_step=before) as parts:
+        with together.stage(SHARED_STAGE, ("ar_model",), num_steps=num_steps, from_step=before) as parts:
             model: Any = parts["ar_model"]
             codes = generate(
                 model,
